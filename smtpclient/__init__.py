@@ -1,0 +1,1 @@
+"""Outbound mail as Twisted services: queue, exchangers, SMTP dialogue, settlement, reports."""

@@ -1,0 +1,1 @@
+"""The smtpclient command: thin mains over the library."""

@@ -1,0 +1,1 @@
+"""Parameters: one table, a main.cf reader, lookup tables, twistd options."""

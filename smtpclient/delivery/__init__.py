@@ -1,0 +1,1 @@
+"""One delivery request to one outcome per recipient: routing, sessions, agent, settlement."""

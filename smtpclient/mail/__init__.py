@@ -1,0 +1,1 @@
+"""Values: addresses, envelopes, delivery requests, outcomes. No I/O, no Twisted."""

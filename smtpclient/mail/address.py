@@ -1,0 +1,78 @@
+"""
+Envelope addresses: their internal and their quoted form.
+
+An address is kept as :class:`str` in its *internal* form, as queue files hold it: ``user name@example.com``
+with no quotes. What is not UTF-8 is kept with ``surrogateescape``, so that bytes survive a round trip.
+The *external* form, for SMTP commands, logs and reports, quotes the local part where RFC 5321 section 4.1.2
+asks for it.
+
+Promises: ``internal(external(a)) == a`` for every address; no control character survives into a command,
+because :func:`external` is only ever used behind :func:`is_safe`.
+
+Does not: validate domains (``smtpclient.dns``), rewrite addresses.
+"""
+
+import re
+
+_ATOM = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+)*"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TO_QUOTE = re.compile(r'(["\\])')
+_QUOTED_PAIR = re.compile(r"\\(.)", re.S)
+
+
+def split(address: str) -> tuple[str, str]:
+    """
+    Split an internal address at its last ``@``.
+
+    :return: the local part and the domain; the domain is empty when there is none.
+    """
+    local, at, domain = address.rpartition("@")
+    return (local, domain) if at else (address, "")
+
+
+def domain_of(address: str) -> str:
+    """The domain of an internal address in lower case, or an empty string."""
+    return address.rpartition("@")[2].lower() if "@" in address else ""
+
+
+def external(address: str) -> str:
+    """
+    The form for SMTP commands, logs and reports: the local part quoted where it must be.
+
+    The null address stays empty. RFC 5321 section 4.1.2.
+    """
+    if not address:
+        return ""
+    local, at, domain = address.rpartition("@")
+    if not at:
+        local, domain = address, ""
+    if not _ATOM.fullmatch(local):
+        local = '"' + _TO_QUOTE.sub(r"\\\1", local) + '"'
+    return local + at + domain
+
+
+def internal(address: str) -> str:
+    """The unquoted form of an external address."""
+    local, at, domain = address.rpartition("@")
+    if not at:
+        local, domain = address, ""
+    if len(local) > 1 and local[0] == local[-1] == '"':
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    return local + at + domain
+
+
+def is_safe(address: str) -> bool:
+    """Whether the address holds no control character and so cannot break out of a command line."""
+    return _CONTROL.search(address) is None
+
+
+def to_bytes(text: str) -> bytes:
+    """The bytes of an address or other envelope text, as they came."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def from_bytes(data: bytes) -> str:
+    """Envelope text from bytes; what is not UTF-8 survives a round trip."""
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,137 @@
+"""
+What a queue file says about one message, as frozen values.
+
+An :class:`Envelope` is everything but recipients and content; a :class:`Recipient` is one delivery to make;
+a :class:`QueuedMessage` is both, as read from a queue file; a :class:`NewMessage` is what someone asks to
+have queued. Times are seconds since the epoch, sizes are bytes.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from smtpclient.mail import address
+
+
+class Notify(enum.IntFlag):
+    """RFC 3461 NOTIFY, with the numbers that queue files use. Zero: the sender did not say."""
+
+    NEVER = 1
+    SUCCESS = 2
+    FAILURE = 4
+    DELAY = 8
+
+
+class Return(enum.IntEnum):
+    """RFC 3461 RET, with the numbers that queue files use."""
+
+    UNSPECIFIED = 0
+    FULL = 1
+    HEADERS = 2
+
+
+class Utf8(enum.IntFlag):
+    """Why and where a message needs SMTPUTF8 (RFC 6531), with the numbers that queue files use."""
+
+    REQUESTED = 1
+    HEADER = 2
+    SENDER = 4
+    RECIPIENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """
+    One recipient of one message.
+
+    :param address: where to deliver, internal form.
+    :param original: the recipient as the sender gave it, or empty where it is the same.
+    :param offset: where the type byte of its record stands in the queue file; -1: it is not marked there.
+    :param orcpt: RFC 3461 ORCPT, ``rfc822;address``, or empty.
+    :param notify: RFC 3461 NOTIFY.
+    """
+
+    address: str
+    original: str = ""
+    offset: int = -1
+    orcpt: str = ""
+    notify: Notify = Notify(0)
+
+    @property
+    def domain(self) -> str:
+        """The recipient's domain in lower case."""
+        return address.domain_of(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """
+    One queued message without its recipients.
+
+    :param queue_id: the name of its file.
+    :param sender: internal form; empty is the null sender.
+    :param arrival: when it was accepted, seconds since the epoch.
+    :param created: what its age is counted from (differs from arrival after a requeue).
+    :param size: length of the content in bytes as logged and as announced with SIZE.
+    :param content_offset: where the first content record stands in the queue file.
+    :param content_length: bytes from there to the end-of-content record, before edits.
+    :param encoding: ``7bit``, ``8bit`` or empty: what the submitter declared.
+    :param envelope_id: RFC 3461 ENVID, decoded, or empty.
+    :param attributes: every other ``name=value`` record of the envelope.
+    """
+
+    queue_id: str
+    sender: str
+    arrival: float
+    created: float
+    size: int
+    content_offset: int
+    content_length: int = 0
+    encoding: str = ""
+    utf8: Utf8 = Utf8(0)
+    envelope_id: str = ""
+    ret: Return = Return.UNSPECIFIED
+    full_name: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """
+    A message as its queue file tells it now.
+
+    :param recipients: those still to be delivered, in file order.
+    :param finished: how many recipients are marked done.
+    :param warn_at: when the delay warning is due, seconds since the epoch; 0 when none is wanted or it was sent.
+    :param warn_offset: where the record of ``warn_at`` stands, or -1.
+    """
+
+    envelope: Envelope
+    recipients: tuple[Recipient, ...]
+    finished: int = 0
+    warn_at: float = 0.0
+    warn_offset: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """
+    A message to be queued: envelope and canonical content.
+
+    :param sender: internal form; empty is the null sender.
+    :param recipients: at least one; offsets are ignored.
+    :param content: header, blank line, body; lines end in LF. Either one bytes object or blocks of any size.
+    :param created: what its age is counted from; None: the time it is queued.
+    :param attributes: further ``name=value`` records, for instance ``log_message_origin``.
+    """
+
+    sender: str
+    recipients: Sequence[Recipient]
+    content: bytes | Sequence[bytes]
+    encoding: str = ""
+    utf8: Utf8 = Utf8(0)
+    envelope_id: str = ""
+    ret: Return = Return.UNSPECIFIED
+    full_name: str = ""
+    created: float | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)

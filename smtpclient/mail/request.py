@@ -1,0 +1,43 @@
+"""
+The delivery request: the seam between a scheduler and the delivery agent.
+
+Whoever schedules (our own scheduler, or a foreign queue manager over a socket) says: this message, these
+recipients, this next hop. The agent answers with outcomes, host by host, and a :class:`DeliveryResult`.
+"""
+
+from dataclasses import dataclass
+
+from smtpclient.interfaces import IMessageContent
+from smtpclient.mail.envelope import Envelope, Recipient
+from smtpclient.mail.outcome import Outcome, SiteFailure
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRequest:
+    """
+    Deliver one message to some of its recipients by way of one next hop.
+
+    :param transport: ``smtp``, ``relay`` (the same dialogue), ``lmtp``, ``error``, ``retry`` or ``discard``.
+    :param next_hop: as a transport table gives it: ``domain``, ``domain:port``, ``[host]``, ``[address]:port``.
+    :param activated: when the message entered the active queue, seconds since the epoch.
+    """
+
+    envelope: Envelope
+    recipients: tuple[Recipient, ...]
+    transport: str
+    next_hop: str
+    content: IMessageContent
+    activated: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """
+    One outcome per recipient of the request, as settled, and what the next hop as a whole was like.
+
+    :param outcomes: one for each recipient; a bounce that could not be recorded has become a deferral.
+    :param site_failure: the destination could not be used at all; None: it answered.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    site_failure: SiteFailure | None = None

@@ -1,0 +1,131 @@
+"""
+The mail log: one line per event, in the grammar that every Postfix log reader knows.
+
+A line is an event of ``twisted.logger`` with the keys ``process`` (``smtp``, ``qmgr``, ``bounce``, ...), ``queue_id``
+and ``mail_text``, on a publisher of its own: delivery of ten thousand messages a second does not have to pass
+through every observer that an application has put on the global one. :class:`MailLogFile` writes them as
+``Nov 22 07:35:35 host smtpclient/smtp[pid]: text``; :class:`ToTwisted` hands them on to Twisted's own log.
+
+Promises: a line is one line, whatever text a server sent (control characters become ``?``); it has been handed to
+the kernel when the call returns; a full disk loses the line, not the mail.
+
+Does not: rotate. ``MailLogFile.reopen`` is for who does.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable
+
+from constantly import NamedConstant
+from twisted.logger import ILogObserver, LogEvent, LogLevel, LogPublisher, globalLogPublisher
+from zope.interface import implementer
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def printable(text: str) -> str:
+    """The text with everything that could forge or break a line replaced by ``?``."""
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
+
+
+class MailLog:
+    """
+    Where every part of the system says what it did.
+
+    :param seconds: the clock's reading, seconds since the epoch.
+    """
+
+    def __init__(self, seconds: Callable[[], float] = time.time) -> None:
+        self.publisher = LogPublisher()
+        self._seconds = seconds
+
+    def info(self, process: str, text: str, queue_id: str = "") -> None:
+        """Say ``queue_id: text`` in the name of a process."""
+        self._emit(LogLevel.info, process, queue_id, text)
+
+    def warning(self, process: str, text: str, queue_id: str = "") -> None:
+        """Say that something wants the operator's eye."""
+        self._emit(LogLevel.warn, process, queue_id, "warning: " + text)
+
+    def error(self, process: str, text: str, queue_id: str = "") -> None:
+        """Say that something did not work and will not without the operator."""
+        self._emit(LogLevel.error, process, queue_id, "error: " + text)
+
+    def _emit(self, level: NamedConstant, process: str, queue_id: str, text: str) -> None:
+        text = printable(text)
+        self.publisher(
+            {
+                "log_namespace": "smtpclient." + process,
+                "log_level": level,
+                "log_time": self._seconds(),
+                "log_format": "{mail_line}",
+                "mail_line": f"{queue_id}: {text}" if queue_id else text,
+                "process": process,
+                "queue_id": queue_id,
+                "mail_text": text,
+            }
+        )
+
+
+@implementer(ILogObserver)
+class MailLogFile:
+    """
+    Append events to a file in syslog's form.
+
+    :param path: the file; ``/dev/stdout`` works.
+    :param hostname: the machine's name; its first label is written.
+    :param syslog_name: the program's name before the process's.
+    :raises OSError: when the file cannot be opened.
+    """
+
+    def __init__(self, path: str, hostname: str, syslog_name: str = "smtpclient") -> None:
+        self._path = path
+        self._origin = f"{hostname.partition('.')[0]} {syslog_name}/"
+        self._pid = f"[{os.getpid()}]: "
+        self._fd = self._open()
+        self._second = -1
+        self._stamp = ""
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same name, after the old one was moved away."""
+        fresh = self._open()
+        os.close(self._fd)
+        self._fd = fresh
+
+    def after_fork(self) -> None:
+        """Take note of a new process id; twistd forks after its log is set up."""
+        self._pid = f"[{os.getpid()}]: "
+
+    def close(self) -> None:
+        """Give back the file; events after that are lost."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write one event. A disk that is full loses the line, not the mail."""
+        second = int(event["log_time"])
+        if second != self._second:
+            now = time.localtime(second)
+            self._stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} "
+            self._second = second
+        line = f"{self._stamp}{self._origin}{event['process']}{self._pid}{event['mail_line']}\n"
+        try:
+            os.write(self._fd, line.encode("utf-8", "replace"))
+        except OSError:
+            return
+
+
+@implementer(ILogObserver)
+class ToTwisted:
+    """Hand the events on to Twisted's own log, and so to ``twistd --syslog`` with facility mail."""
+
+    def __call__(self, event: LogEvent) -> None:
+        """Publish one event globally."""
+        event["log_system"] = event["process"]
+        globalLogPublisher(event)

@@ -1,0 +1,1 @@
+"""The queue: records, files, spool, scheduler, poller."""

@@ -1,0 +1,1 @@
+"""What senders and postmasters are told: bounce, defer and trace journals and reports."""

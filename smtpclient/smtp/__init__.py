@@ -1,0 +1,1 @@
+"""The SMTP dialogue: replies, commands, content, channel, handshake, transaction, verdicts."""
