@@ -1,0 +1,85 @@
+# Everything a newcomer or a developer types. `make run` needs Python 3.11 or later and nothing else.
+#
+#   make run      the service at work in a private world on loopback
+#   make test     the tests
+#   make check    style, types, tests with coverage, documents
+#   make matrix   the tests on every Python from 3.11 to 3.13 that is here
+#   make doc      the documents, as HTML in doc/_build/html
+#   make oracle ORACLE=DIR [PROFILE=seed|stock]   scripted deliveries, compared with what Postfix did
+#   make clean    remove everything that the above made
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+TESTS ?= tests
+PROFILE ?= seed
+VERSIONS ?= 3.11 3.12 3.13
+
+.PHONY: run test check style types coverage matrix doc oracle clean
+
+run: $(VENV)/.for-run
+	$(BIN)/python -m demo.run
+
+test: $(VENV)/.for-test
+	$(BIN)/python -m twisted.trial $(TESTS)
+
+check: style types coverage doc
+
+style: $(VENV)/.for-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.for-check
+	$(BIN)/mypy
+
+coverage: $(VENV)/.for-test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m twisted.trial tests
+	$(BIN)/coverage report
+
+doc: $(VENV)/.for-check
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d doc/_build/doctrees doc doc/_build/html
+
+# The first Python of each version that starts; those of pyenv lie beside the path.
+matrix:
+	@for version in $(VERSIONS); do \
+	    found=; \
+	    for python in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python3; do \
+	        if "$$python" -c '' 2>/dev/null; then found=$$python; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then echo "Python $$version is not here"; continue; fi; \
+	    echo "Python $$version: $$found"; \
+	    $(MAKE) --no-print-directory test PYTHON="$$found" VENV=.venv-$$version || exit 1; \
+	done
+
+oracle: $(VENV)/.for-test
+	$(BIN)/python tests/oracle.py --profile $(PROFILE) "$(ORACLE)"
+
+clean:
+	rm -rf .venv .venv-3.* build dist doc/_build var .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache
+	rm -rf smtpclient.egg-info _trial_temp* twisted/plugins/dropin.cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# One virtual environment, filled as far as it is needed; an empty file says how far, so that a second call is quick.
+# A dropin.cache may still speak of the plugin as it was; twistd writes a new one.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is older than 3.11; name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.for-run: setup.cfg setup.py | $(BIN)/python
+	$(INSTALL) .
+	rm -f twisted/plugins/dropin.cache
+	touch $@
+
+$(VENV)/.for-test: setup.cfg setup.py | $(BIN)/python
+	$(INSTALL) '.[test]'
+	rm -f twisted/plugins/dropin.cache
+	touch $(VENV)/.for-run $@
+
+$(VENV)/.for-check: setup.cfg setup.py | $(BIN)/python
+	$(INSTALL) '.[test,check]'
+	rm -f twisted/plugins/dropin.cache
+	touch $(VENV)/.for-run $(VENV)/.for-test $@
