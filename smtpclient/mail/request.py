@@ -20,6 +20,7 @@ class DeliveryRequest:
     :param transport: ``smtp``, ``relay`` (the same dialogue), ``lmtp``, ``error``, ``retry`` or ``discard``.
     :param next_hop: as a transport table gives it: ``domain``, ``domain:port``, ``[host]``, ``[address]:port``.
     :param activated: when the message entered the active queue, seconds since the epoch.
+    :param keep_session: more mail for this destination waits: a session is worth keeping for it.
     """
 
     envelope: Envelope
@@ -28,6 +29,7 @@ class DeliveryRequest:
     next_hop: str
     content: IMessageContent
     activated: float
+    keep_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)

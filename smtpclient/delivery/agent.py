@@ -1,0 +1,36 @@
+"""
+The delivery agent: one delivery request to one outcome per recipient.
+
+:class:`Agent` knows no queue and no bounce. Whoever schedules gives it requests, any number at once, and a ``settle``
+that records outcomes; the walk through the addresses is :class:`smtpclient.delivery.attempt.Attempt`.
+"""
+
+from smtpclient.delivery import refusal
+from smtpclient.delivery.attempt import Attempt, Means, Settle
+from smtpclient.mail.request import DeliveryRequest, DeliveryResult
+
+
+class Agent:
+    """
+    Delivers requests.
+
+    :param means: what attempts work with.
+    """
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    async def deliver(self, request: DeliveryRequest, settle: Settle) -> DeliveryResult:
+        """
+        Try to deliver; every recipient has its outcome settled when this returns.
+
+        :param settle: records outcomes and gives back what they became; called at least once.
+        """
+        if request.transport in refusal.TRANSPORTS:
+            outcomes = refusal.outcomes(request, self._means.clock.seconds())
+            return DeliveryResult(tuple(await settle(request, outcomes)))
+        return await Attempt(self._means, request, settle).run()
+
+    async def close(self) -> None:
+        """Say goodbye on all parked sessions."""
+        await self._means.pool.close()

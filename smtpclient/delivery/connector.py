@@ -1,0 +1,116 @@
+"""
+From an address to a :class:`~smtpclient.smtp.channel.Channel`: one TCP connection, or the operating system's reason.
+
+Uses ``IReactorTCP.connectTCP`` with address literals only: no resolver of the reactor is ever asked.
+"""
+
+import os
+from dataclasses import dataclass
+
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IConnector, IReactorTCP, IReactorTime
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from smtpclient.config.parameters import Parameters
+from smtpclient.smtp.channel import Channel
+
+_FOR_EVER = 3600.0
+
+
+class Unreachable(Exception):
+    """No connection came about; the text is the system's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorSettings:
+    """
+    How to connect.
+
+    :param timeout: for one address, seconds; 0 leaves it to the system.
+    :param bind_address: the local address for IPv4; empty: any.
+    :param bind_address6: the same for IPv6.
+    """
+
+    timeout: float = 30.0
+    bind_address: str = ""
+    bind_address6: str = ""
+
+    @classmethod
+    def from_parameters(cls, parameters: Parameters) -> "ConnectorSettings":
+        """Take the settings from the parameters."""
+        return cls(
+            parameters.seconds("smtp_connect_timeout"),
+            parameters.text("smtp_bind_address"),
+            parameters.text("smtp_bind_address6"),
+        )
+
+
+class _ChannelFactory(ClientFactory):
+    noisy = False
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self.connected: Deferred[Channel] = Deferred(self._cancel)
+        self.connector: IConnector | None = None
+
+    def _cancel(self, _: Deferred[Channel]) -> None:
+        if self.connector is not None:
+            self.connector.stopConnecting()
+
+    def buildProtocol(self, addr: IAddress | None) -> Channel:
+        channel = _AnnouncedChannel(self._clock)
+        channel.announce = self.connected
+        return channel
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if not self.connected.called:
+            self.connected.errback(Failure(Unreachable(_words(reason.value))))
+
+
+class _AnnouncedChannel(Channel):
+    """Says when it is connected."""
+
+    announce: Deferred[Channel]
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.announce.callback(self)
+
+
+class Connector:
+    """Makes connections."""
+
+    def __init__(self, reactor: IReactorTCP, clock: IReactorTime, settings: ConnectorSettings) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._settings = settings
+
+    async def connect(self, address: str, port: int) -> Channel:
+        """
+        Connect to an address literal.
+
+        :raises Unreachable: when it does not come about in time.
+        """
+        local = self._settings.bind_address6 if ":" in address else self._settings.bind_address
+        factory = _ChannelFactory(self._clock)
+        try:
+            factory.connector = self._reactor.connectTCP(
+                address, port, factory, self._settings.timeout or _FOR_EVER, (local, 0) if local else None
+            )
+        except (OSError, error.ConnectError) as why:
+            raise Unreachable(_words(why)) from why
+        return await factory.connected
+
+
+def _words(why: BaseException | None) -> str:
+    """The system's words for a failure to connect."""
+    if isinstance(why, error.TimeoutError):
+        return "Connection timed out"
+    if isinstance(why, error.ConnectionRefusedError):
+        return "Connection refused"
+    number = getattr(why, "osError", None) or getattr(why, "errno", None)
+    if isinstance(number, int):
+        return os.strerror(number)
+    return str(why) or type(why).__name__

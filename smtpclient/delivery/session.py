@@ -1,0 +1,79 @@
+"""
+A session: a channel that has been introduced, and what has been done with it.
+
+:class:`Session` carries transactions one after the other, and ends with QUIT. What it says of itself (peer,
+capabilities, number of messages) goes into outcomes.
+"""
+
+from collections.abc import Sequence
+
+from smtpclient.interfaces import IMessageContent
+from smtpclient.mail.envelope import Envelope, Recipient
+from smtpclient.mail.outcome import Peer
+from smtpclient.observe.trace import Transcript
+from smtpclient.smtp import command
+from smtpclient.smtp.capability import Capabilities
+from smtpclient.smtp.channel import Channel, SessionOver
+from smtpclient.smtp.settings import DialogueSettings
+from smtpclient.smtp.transaction import Transaction
+
+
+class Session:
+    """
+    One introduced connection.
+
+    :param opened: when it was made, seconds since the epoch.
+    :param transcript: the dialogue so far, where a postmaster may want to see it.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        settings: DialogueSettings,
+        peer: Peer,
+        capabilities: Capabilities,
+        opened: float,
+        transcript: Transcript | None = None,
+    ) -> None:
+        self.channel = channel
+        self.peer = peer
+        self.capabilities = capabilities
+        self.opened = opened
+        self.transcript = transcript
+        self.uses = 0
+        self.protocol_errors = False
+        self._settings = settings
+
+    async def transact(
+        self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent
+    ) -> Transaction:
+        """Carry one message; the verdicts are in what is returned."""
+        self.uses += 1
+        transaction = Transaction(
+            self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content
+        )
+        await transaction.run()
+        if any(verdict.protocol_error for verdict in transaction.verdicts.values()):
+            self.protocol_errors = True
+        return transaction
+
+    async def reset(self) -> bool:
+        """Undo a transaction that came to nothing (RSET); false when the session is of no more use."""
+        self.channel.command(command.RSET)
+        try:
+            reply = await self.channel.reply(self._settings.rset)
+        except SessionOver:
+            return False
+        return reply.category == 2
+
+    async def quit(self) -> None:
+        """Say QUIT and close; wait for the reply unless ``smtp_skip_quit_response`` says not to."""
+        if self.channel.over:
+            return
+        self.channel.command(command.QUIT)
+        if not self._settings.skip_quit_response:
+            try:
+                await self.channel.reply(self._settings.quit)
+            except SessionOver:
+                return
+        self.channel.close()

@@ -1,0 +1,150 @@
+"""
+Settlement: what is done with an outcome. Record first, then mark, then tell.
+
+For each outcome, in this order:
+
+1. record: a failure with the bounce service, a deferral with the defer service, a success with the trace service where
+   the sender asked for it. A failure that cannot be recorded becomes a deferral (4.3.0): the sender would never
+   hear of it. A deferral or success that cannot be recorded is only logged;
+2. log, one line in Postfix's grammar;
+3. mark the recipients that are sent or bounced as done in the queue file, with one write each;
+4. tell subscribers.
+
+So at any crash every recipient is delivered, or still queued, or recorded for a report. ``soft_bounce`` turns
+failures into deferrals before anything else.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from twisted.logger import Logger
+
+from smtpclient.interfaces import IBounceService, IDeferService, ITraceService
+from smtpclient.mail import address
+from smtpclient.mail.envelope import Envelope, Notify
+from smtpclient.mail.outcome import Delays, Disposition, Outcome
+from smtpclient.mail.request import DeliveryRequest
+from smtpclient.observe.maillog import MailLog
+from smtpclient.observe.outcomes import Outcomes
+
+Mark = Callable[[str, Sequence[int]], None]
+
+
+class Settlement:
+    """
+    Settles the outcomes of one service.
+
+    :param mark: marks the recipients at these offsets of a queue file as done.
+    :param process: the name that the log lines carry.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        mark: Mark,
+        bounce: IBounceService,
+        defer: IDeferService,
+        trace: ITraceService,
+        maillog: MailLog,
+        subscribers: Outcomes,
+        *,
+        soft_bounce: bool = False,
+        process: str = "smtp",
+    ) -> None:
+        self._mark = mark
+        self._bounce = bounce
+        self._defer = defer
+        self._trace = trace
+        self._maillog = maillog
+        self._subscribers = subscribers
+        self._soft_bounce = soft_bounce
+        self._process = process
+
+    async def settle(self, request: DeliveryRequest, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Record, log, mark and tell; give back what the outcomes have become."""
+        envelope = request.envelope
+        settled = [await self._record(envelope, outcome) for outcome in outcomes]
+        done = []
+        for outcome in settled:
+            self._maillog.info(self._process, line(outcome), envelope.queue_id)
+            if outcome.disposition is not Disposition.DEFERRED and outcome.recipient.offset >= 0:
+                done.append(outcome.recipient.offset)
+        if done:
+            self._mark_done(envelope, done)
+        for outcome in settled:
+            self._subscribers.publish(envelope, outcome)
+        return settled
+
+    async def _record(self, envelope: Envelope, outcome: Outcome) -> Outcome:
+        if outcome.disposition is Disposition.SENT:
+            if outcome.recipient.notify & Notify.SUCCESS and not outcome.relayed_dsn:
+                await self._try("trace", self._trace, envelope, outcome)
+            return outcome
+        if outcome.disposition is Disposition.BOUNCED:
+            if not self._soft_bounce:
+                if await self._try("bounce", self._bounce, envelope, outcome):
+                    return outcome
+                outcome = dataclasses.replace(outcome, disposition=Disposition.DEFERRED, status="4.3.0")
+            else:
+                softer = "4" + outcome.status[1:]
+                outcome = dataclasses.replace(outcome, disposition=Disposition.DEFERRED, status=softer)
+        await self._try("defer", self._defer, envelope, outcome)
+        return outcome
+
+    async def _try(
+        self,
+        name: str,
+        service: IBounceService | IDeferService | ITraceService,
+        envelope: Envelope,
+        outcome: Outcome,
+    ) -> bool:
+        """Record an outcome; a service that fails costs nothing but a warning."""
+        try:
+            await service.append(envelope, outcome)
+        except Exception as why:
+            self._maillog.warning(name, f"cannot record <{outcome.recipient.address}>: {why}", envelope.queue_id)
+            self._log.failure("{queue_id}: the {name} service failed", queue_id=envelope.queue_id, name=name)
+            return False
+        return True
+
+    def _mark_done(self, envelope: Envelope, offsets: Sequence[int]) -> None:
+        try:
+            self._mark(envelope.queue_id, offsets)
+        except FileNotFoundError:
+            self._maillog.warning(self._process, "the queue file has vanished before it was marked", envelope.queue_id)
+        except OSError as why:
+            words = f"cannot mark {len(offsets)} recipients as done: {why}; they may be sent again"
+            self._maillog.warning(self._process, words, envelope.queue_id)
+
+
+def line(outcome: Outcome) -> str:
+    """The log line of one recipient, without its queue id."""
+    recipient = outcome.recipient
+    words = [f"to=<{address.external(recipient.address)}>"]
+    if recipient.original and recipient.original.lower() != recipient.address.lower():
+        words.append(f"orig_to=<{address.external(recipient.original)}>")
+    words.append(f"relay={outcome.relay}")
+    if outcome.session_uses > 1:
+        words.append(f"conn_use={outcome.session_uses}")
+    delays = outcome.delays
+    words.append(f"delay={_seconds(delays.total)}")
+    words.append(f"delays={_delays(delays)}")
+    words.append(f"dsn={outcome.status}")
+    return ", ".join(words) + f", status={outcome.disposition.value} ({outcome.reason})"
+
+
+def _delays(delays: Delays) -> str:
+    parts = (delays.before_active, delays.in_queue, delays.connecting, delays.sending)
+    return "/".join(_seconds(part) for part in parts)
+
+
+def _seconds(value: float) -> str:
+    """Two significant digits, down to a hundredth (``delay_logging_resolution_limit = 2``)."""
+    if value < 0.005:
+        return "0"
+    if value < 0.995:
+        return f"{value:.2f}".rstrip("0")
+    if value < 9.95:
+        return f"{value:.1f}".removesuffix(".0")
+    return f"{value:.0f}"

@@ -1,0 +1,70 @@
+"""
+What a server said it can do: the keywords of its EHLO reply (RFC 5321 section 4.1.1.1).
+
+Keywords match in any case; an unknown one is kept, so that later parts may ask for it. A parameter that makes no
+sense is as good as none: a server that announces ``SIZE lots`` still gets its mail.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from smtpclient.smtp.reply import Reply
+
+_LARGEST_SIZE = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """
+    The extensions that one session may use.
+
+    :param esmtp: the server took EHLO; only then is there any keyword.
+    :param keywords: upper-case keyword to the rest of its line.
+    :param server_name: the first word of the reply to EHLO or HELO, in lower case.
+    """
+
+    esmtp: bool = False
+    keywords: Mapping[str, str] = field(default_factory=dict)
+    server_name: str = ""
+
+    def __contains__(self, keyword: str) -> bool:
+        return keyword in self.keywords
+
+    @property
+    def pipelining(self) -> bool:
+        """RFC 2920."""
+        return "PIPELINING" in self.keywords
+
+    @property
+    def size_limit(self) -> int:
+        """The largest message the server takes, in bytes (RFC 1870); 0: it did not say, or there is no fixed limit."""
+        words = self.keywords.get("SIZE", "").split()
+        if not words or not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 19:
+            return 0
+        limit = int(words[0])
+        return limit if limit <= _LARGEST_SIZE else 0
+
+
+def from_ehlo(reply: Reply, discard: Collection[str] = ()) -> Capabilities:
+    """
+    Read the reply to EHLO.
+
+    :param discard: upper-case keywords that are not to be believed (``smtp_discard_ehlo_keywords``).
+    """
+    lines = [line[4:] for line in reply.text.split("\n") if line[:3].isdigit()]
+    keywords = {}
+    for line in lines[1:]:
+        keyword, _, parameters = line.replace("=", " ", 1).strip().partition(" ")
+        if keyword and keyword.upper() not in discard:
+            keywords[keyword.upper()] = parameters.strip()
+    return Capabilities(True, keywords, _first_word(lines))
+
+
+def from_helo(reply: Reply) -> Capabilities:
+    """Read the reply to HELO: no extension at all."""
+    return Capabilities(False, {}, _first_word([line[4:] for line in reply.text.split("\n")]))
+
+
+def _first_word(lines: list[str]) -> str:
+    words = lines[0].split() if lines else []
+    return words[0].lower() if words else ""

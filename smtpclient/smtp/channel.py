@@ -1,0 +1,269 @@
+"""
+One connection to a server: command lines out, replies in, one timer.
+
+A :class:`Channel` keeps the replies that have arrived in a queue; whoever talks takes them one at a time with
+:meth:`Channel.reply`. So pipelining is only a matter of when one reads, and a reply that arrived before the
+connection died is still read. A time limit begins when we begin to wait, and again with each line that arrives.
+
+Promises:
+
+* a dead connection, a time-out and a broken protocol are exceptions (:class:`SessionOver`), after which the socket
+  is gone: it is aborted, never closed politely towards a peer that does not read;
+* one ``DelayedCall`` a connection, only ever moved later;
+* what a server may send without being asked is bounded: beyond ``UNREAD_LIMIT`` replies the connection ends.
+
+Does not: know SMTP. What to say and what a reply means is for the dialogue above.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from smtpclient.smtp.reply import Reply, ReplyParser, ReplyTooLong
+
+UNREAD_LIMIT = 10_000
+# A reply whose lines each come in time may take this many limits in all: patience, but not for ever.
+PATIENCE = 10
+
+
+class SessionOver(Exception):
+    """This connection is of no more use."""
+
+
+class ConnectionLost(SessionOver):
+    """The server, or the network, ended the connection."""
+
+
+class TimedOut(SessionOver):
+    """The server took longer than its stage allows."""
+
+
+class ProtocolBroken(SessionOver):
+    """The server sent what no client should listen to."""
+
+
+class Trace(TypingProtocol):
+    """Whoever wants to see the dialogue line by line."""
+
+    def sent(self, line: str) -> None:
+        """A command line, without its end."""
+
+    def received(self, reply: Reply) -> None:
+        """A whole reply."""
+
+
+@implementer(IPushProducer)
+class Channel(Protocol):
+    """
+    A connection as the dialogue sees it.
+
+    :param clock: where time-outs come from.
+    """
+
+    transport: ITCPTransport
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._parser = ReplyParser()
+        self._replies: deque[Reply] = deque()
+        self._over: SessionOver | None = None
+        self._waiter: Deferred[None] | None = None
+        self._timer: IDelayedCall | None = None
+        self._deadline = 0.0
+        self._limit = 0.0
+        self._last_moment = 0.0
+        self._paused = False
+        self.trace: Trace | None = None
+        self.garbage = 0
+        self.last_code = 0
+        self.on_idle_input: Callable[[], None] | None = None
+
+    # -- what Twisted calls ---------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Send small writes at once: a command that waits for an acknowledgement costs 40 ms."""
+        set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # a UNIX socket has none
+        if set_no_delay is not None:
+            set_no_delay(True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes from the server."""
+        if self._over is not None:
+            return
+        try:
+            replies, lines = self._parser.feed(data)
+        except ReplyTooLong:
+            self._end(ProtocolBroken("sent a reply without end"))
+            return
+        self._replies.extend(replies)
+        if len(self._replies) > UNREAD_LIMIT:
+            self._end(ProtocolBroken("sent replies that nobody asked for"))
+        elif replies:
+            self._wake()
+        elif lines and self._waiter is not None:
+            self._deadline = min(self._clock.seconds() + self._limit, self._last_moment)
+        if self._waiter is None and self.on_idle_input is not None:
+            self.on_idle_input()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note the end; replies that arrived before it can still be read."""
+        if self._over is None:
+            self._over = ConnectionLost("closed" if reason.check(ConnectionDone) else reason.getErrorMessage())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake()
+        if self.on_idle_input is not None:
+            self.on_idle_input()
+
+    def pauseProducing(self) -> None:
+        """The transport has enough to send."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """The transport has sent what it had."""
+        self._paused = False
+        self._wake()
+
+    def stopProducing(self) -> None:
+        """The transport will send no more; ``connectionLost`` follows."""
+        self._paused = False
+
+    # -- what the dialogue calls ----------------------------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection stands, and the server has said nothing that was not asked for."""
+        return self._over is None and not self._replies and self._parser.idle
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection has ended."""
+        return self._over is not None
+
+    @property
+    def has_reply(self) -> bool:
+        """Whether a reply waits to be read."""
+        return bool(self._replies)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; into a connection that has ended they go nowhere, and the next :meth:`reply` says so."""
+        if self._over is None:
+            self.transport.write(data)
+
+    def command(self, lines: bytes) -> None:
+        """Send one or more command lines in one segment."""
+        if self.trace is not None:
+            for line in lines.split(b"\r\n")[:-1]:
+                self.trace.sent(line.decode("utf-8", "surrogateescape"))
+        self.write(lines)
+
+    async def reply(self, limit: float) -> Reply:
+        """
+        The next reply.
+
+        :param limit: how long to wait for it, and for each further line of it, in seconds.
+        :raises SessionOver: when there is none to come.
+        """
+        if not self._replies:
+            await self._wait(limit, lambda: bool(self._replies))
+        reply = self._replies.popleft()
+        self.garbage += reply.garbage
+        self.last_code = reply.code
+        if self.trace is not None:
+            self.trace.received(reply)
+        return reply
+
+    async def content(self, data: bytes, limit: float) -> None:
+        """
+        Send a block of content; return when there is room for the next.
+
+        :param limit: how long the server may take no byte, in seconds.
+        :raises SessionOver: when the connection ended, or stood still for too long.
+        """
+        if self._over is not None:
+            raise self._over
+        self.transport.write(data)
+        if self._paused:
+            await self._wait(limit, lambda: not self._paused)
+
+    def begin_content(self) -> None:
+        """From here on the transport tells when it has enough."""
+        if self._over is None:
+            self._paused = False
+            IConsumer(self.transport).registerProducer(self, True)
+
+    def end_content(self) -> None:
+        """The content is all written."""
+        if self._over is None:
+            IConsumer(self.transport).unregisterProducer()
+
+    def abort(self) -> None:
+        """Drop the connection without another word."""
+        self._end(ConnectionLost("dropped"))
+
+    def close(self) -> None:
+        """Close the connection when what was written has gone out; whatever the server still says is not read."""
+        if self._over is None:
+            self._over = ConnectionLost("closed by us")
+            self._stop_timer()
+            self.transport.loseConnection()
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    async def _wait(self, limit: float, ready: Callable[[], bool]) -> None:
+        if self._over is not None:
+            raise self._over
+        now = self._clock.seconds()
+        self._limit = limit
+        self._deadline = now + limit
+        self._last_moment = now + limit * PATIENCE
+        self._arm()
+        while not ready():
+            if self._over is not None:
+                raise self._over
+            self._waiter = Deferred()
+            await self._waiter
+            # A reply is read even where the end of the connection came in the same instant.
+        self._deadline = 0.0
+
+    def _arm(self) -> None:
+        """Have the timer ring at the deadline or earlier; it looks again when it rings early."""
+        if self._timer is None:
+            self._timer = self._clock.callLater(self._deadline - self._clock.seconds(), self._ring)
+        elif self._timer.getTime() > self._deadline:
+            self._timer.cancel()
+            self._timer = self._clock.callLater(self._deadline - self._clock.seconds(), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if not self._deadline or self._over is not None:
+            return
+        if self._clock.seconds() < self._deadline:
+            self._arm()
+        else:
+            self._end(TimedOut())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.callback(None)
+
+    def _end(self, why: SessionOver) -> None:
+        if self._over is None:
+            self._over = why
+            self._stop_timer()
+            self.transport.abortConnection()
+            self._wake()

@@ -1,0 +1,109 @@
+"""
+Command lines, as bytes ready to send.
+
+This is the only place where text from a message becomes a command. Everything passes :func:`line`, which refuses
+control characters: an address with a line break in it must never become a second command.
+
+Parameters follow RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8) and RFC 3461 (RET, ENVID, NOTIFY, ORCPT).
+"""
+
+import re
+
+from smtpclient.mail import address
+from smtpclient.mail.envelope import Envelope, Notify, Recipient, Return, Utf8
+from smtpclient.smtp.capability import Capabilities
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_XTEXT = re.compile(r"[^!-*,-<>-~]")
+
+DATA = b"DATA\r\n"
+RSET = b"RSET\r\n"
+QUIT = b"QUIT\r\n"
+
+
+class UnsafeArgument(ValueError):
+    """An argument holds a control character; the command is not sent."""
+
+
+def line(text: str) -> bytes:
+    """
+    One command line.
+
+    :raises UnsafeArgument: when the text holds CR, LF, NUL or another control character.
+    """
+    if _CONTROL.search(text):
+        raise UnsafeArgument(text)
+    return address.to_bytes(text) + b"\r\n"
+
+
+def xtext(text: str) -> str:
+    """Encode a parameter value as RFC 3461 section 4 asks: ``+`` and two hexadecimal digits for what is not plain."""
+    return _XTEXT.sub(lambda found: "".join(f"+{byte:02X}" for byte in address.to_bytes(found[0])), text)
+
+
+def ehlo(name: str) -> bytes:
+    """EHLO with our name."""
+    return line("EHLO " + name)
+
+
+def helo(name: str) -> bytes:
+    """HELO with our name."""
+    return line("HELO " + name)
+
+
+def needs_smtputf8(envelope: Envelope) -> bool:
+    """Whether the message asks for SMTPUTF8 and has something in it that needs it."""
+    return bool(envelope.utf8 & Utf8.REQUESTED and envelope.utf8 & ~Utf8.REQUESTED)
+
+
+def mail_from(envelope: Envelope, capabilities: Capabilities, *, quote: bool = True) -> bytes:
+    """
+    MAIL with the parameters that the server offered and the message has use for.
+
+    :param quote: quote the local part as RFC 5321 asks (``smtp_quote_rfc821_envelope``).
+    :raises UnsafeArgument: when the sender holds a control character.
+    """
+    words = [f"MAIL FROM:<{_form(envelope.sender, quote)}>"]
+    if "SIZE" in capabilities and envelope.size:
+        words.append(f"SIZE={envelope.size}")
+    if "8BITMIME" in capabilities and envelope.encoding in ("8bit", "7bit"):
+        words.append("BODY=8BITMIME" if envelope.encoding == "8bit" else "BODY=7BIT")
+    if "SMTPUTF8" in capabilities and needs_smtputf8(envelope):
+        words.append("SMTPUTF8")
+    if "DSN" in capabilities:
+        if envelope.envelope_id:
+            words.append("ENVID=" + xtext(envelope.envelope_id))
+        if envelope.ret is not Return.UNSPECIFIED:
+            words.append("RET=FULL" if envelope.ret is Return.FULL else "RET=HDRS")
+    return line(" ".join(words))
+
+
+def rcpt_to(recipient: Recipient, capabilities: Capabilities, *, quote: bool = True) -> bytes:
+    """
+    RCPT, with the recipient's wishes for delivery status notifications where the server can serve them.
+
+    :raises UnsafeArgument: when the recipient holds a control character.
+    """
+    text = f"RCPT TO:<{_form(recipient.address, quote)}>"
+    if (recipient.orcpt or recipient.notify) and "DSN" in capabilities:
+        text += _dsn_parameters(recipient)
+    return line(text)
+
+
+def _dsn_parameters(recipient: Recipient) -> str:
+    words = ""
+    if recipient.orcpt:
+        kind, semicolon, orcpt = recipient.orcpt.partition(";")
+        # Without its type an ORCPT would be a syntax error, and cost the recipient.
+        if semicolon:
+            words += f" ORCPT={kind};{xtext(orcpt)}"
+    if recipient.notify & Notify.NEVER:
+        words += " NOTIFY=NEVER"
+    elif recipient.notify:
+        wanted = [flag for flag in (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY) if flag in recipient.notify]
+        words += " NOTIFY=" + ",".join(str(flag.name) for flag in wanted)
+    return words
+
+
+def _form(internal: str, quote: bool) -> str:
+    return address.external(internal) if quote else internal

@@ -1,0 +1,61 @@
+"""
+What the dialogue needs to know of the configuration: one frozen value, taken from the parameters once.
+"""
+
+from dataclasses import dataclass
+
+from smtpclient.config.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueSettings:
+    """
+    Names, habits and time limits of the SMTP dialogue; limits are seconds.
+
+    The defaults are those of the parameter table, so that tests may name only what they are about.
+    """
+
+    helo_name: str
+    own_name: str = ""
+    helo: float = 300.0
+    mail: float = 300.0
+    rcpt: float = 300.0
+    data_init: float = 120.0
+    data_xfer: float = 180.0
+    data_done: float = 600.0
+    quit: float = 300.0
+    rset: float = 20.0
+    always_send_ehlo: bool = True
+    never_send_ehlo: bool = False
+    skip_4xx_greeting: bool = False
+    skip_5xx_greeting: bool = False
+    skip_quit_response: bool = True
+    quote_envelope: bool = True
+    line_length_limit: int = 998
+    discard_ehlo_keywords: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_parameters(cls, parameters: Parameters) -> "DialogueSettings":
+        """Take the settings from the ``smtp_`` parameters."""
+        return cls(
+            helo_name=parameters.text("smtp_helo_name"),
+            own_name=parameters.text("myhostname").lower(),
+            helo=parameters.seconds("smtp_helo_timeout"),
+            mail=parameters.seconds("smtp_mail_timeout"),
+            rcpt=parameters.seconds("smtp_rcpt_timeout"),
+            data_init=parameters.seconds("smtp_data_init_timeout"),
+            data_xfer=parameters.seconds("smtp_data_xfer_timeout"),
+            data_done=parameters.seconds("smtp_data_done_timeout"),
+            quit=parameters.seconds("smtp_quit_timeout"),
+            rset=parameters.seconds("smtp_rset_timeout"),
+            always_send_ehlo=parameters.boolean("smtp_always_send_ehlo"),
+            never_send_ehlo=parameters.boolean("smtp_never_send_ehlo"),
+            skip_4xx_greeting=parameters.boolean("smtp_skip_4xx_greeting"),
+            skip_5xx_greeting=parameters.boolean("smtp_skip_5xx_greeting"),
+            skip_quit_response=parameters.boolean("smtp_skip_quit_response"),
+            quote_envelope=parameters.boolean("smtp_quote_rfc821_envelope"),
+            line_length_limit=parameters.integer("smtp_line_length_limit"),
+            discard_ehlo_keywords=frozenset(
+                word.upper() for word in parameters.words("smtp_discard_ehlo_keywords") if word != "silent-discard"
+            ),
+        )

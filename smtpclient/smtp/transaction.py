@@ -1,0 +1,220 @@
+"""
+One mail transaction: MAIL, RCPT for each recipient, DATA, content, dot.
+
+:class:`Transaction` is the dialogue as straight-line code over a channel. It gives every recipient a
+:class:`~smtpclient.smtp.verdict.Verdict` and leaves the session ready for the next transaction, or says that it is
+not (``Transaction.reusable``).
+
+With PIPELINING (RFC 2920) the commands up to DATA go out in one segment and the replies are read afterwards; without,
+each is answered before the next is sent. The difference is one ``if``.
+
+Promises:
+
+* content is sent only after a 354 and only when at least one recipient was accepted. Where a pipelined DATA gets
+  its 354 although no recipient stands, an empty message ends it (RFC 2920 section 3.1), and whatever the server
+  says to that counts for nobody;
+* a reply that is waiting when the connection dies is heard: a server that says 452 in the middle of the content and
+  hangs up has said why;
+* after the final dot, a connection that ends without a reply leaves doubt, and the verdict says so.
+
+Does not: open, close or choose connections; know queue files.
+"""
+
+from collections.abc import Sequence
+
+from smtpclient.interfaces import IContentReader, IMessageContent
+from smtpclient.mail.envelope import Envelope, Recipient
+from smtpclient.mail.outcome import Peer
+from smtpclient.smtp import command, verdict
+from smtpclient.smtp.capability import Capabilities
+from smtpclient.smtp.channel import Channel, SessionOver
+from smtpclient.smtp.content import END, WireEncoder
+from smtpclient.smtp.reply import Reply
+from smtpclient.smtp.settings import DialogueSettings
+from smtpclient.smtp.verdict import Stage, Verdict
+
+
+class UnreadableContent(Exception):
+    """The content cannot be read; the server must not take what was sent of it for the whole."""
+
+
+class Transaction:
+    """
+    One message to some recipients over one session.
+
+    ``verdicts`` fills as they fall: index of the recipient to its verdict. ``reusable``: the session can carry another
+    message; ``needs_reset``: after RSET. ``answered``: the server has said something about this one.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        settings: DialogueSettings,
+        peer: Peer,
+        capabilities: Capabilities,
+        envelope: Envelope,
+        recipients: Sequence[Recipient],
+        content: IMessageContent,
+    ) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._peer = peer
+        self._capabilities = capabilities
+        self._envelope = envelope
+        self._recipients = recipients
+        self._content = content
+        self._accepted: list[int] = []
+        self.stage = Stage.MAIL
+        self.verdicts: dict[int, Verdict] = {}
+        self.reusable = False
+        self.needs_reset = False
+        self.answered = False
+
+    async def run(self) -> None:
+        """Give every recipient its verdict; never raises for what a server does."""
+        try:
+            mail, rcpts = self._envelope_commands()
+            if not rcpts:
+                self.reusable = True
+                return
+            self.reusable = await self._dialogue(mail, rcpts)
+        except SessionOver as why:
+            self._fail_rest(verdict.over(self._peer, why, self._stage_of(why)))
+        except UnreadableContent as why:
+            self._channel.abort()
+            self._fail_rest(verdict.local_data(self._peer, str(why)))
+
+    def _stage_of(self, why: SessionOver) -> Stage:
+        # A server that announced its leaving with a 421 went while that command was under way, whatever we have
+        # sent since.
+        return Stage.RCPT if self._channel.last_code == 421 and self.stage is Stage.DATA else self.stage
+
+    def _envelope_commands(self) -> tuple[bytes, list[tuple[int, bytes]]]:
+        """MAIL and each RCPT; an address that cannot be a command gets its verdict here."""
+        quote = self._settings.quote_envelope
+        try:
+            mail = command.mail_from(self._envelope, self._capabilities, quote=quote)
+        except command.UnsafeArgument:
+            self._fail_rest(verdict.unsafe_address(self._envelope.sender))
+            return b"", []
+        rcpts = []
+        for index, recipient in enumerate(self._recipients):
+            try:
+                rcpts.append((index, command.rcpt_to(recipient, self._capabilities, quote=quote)))
+            except command.UnsafeArgument:
+                self.verdicts[index] = verdict.unsafe_address(recipient.address)
+        return mail, rcpts
+
+    async def _dialogue(self, mail: bytes, rcpts: list[tuple[int, bytes]]) -> bool:
+        """The transaction itself; true when the session can carry another one."""
+        pipelined = self._capabilities.pipelining
+        if pipelined:
+            self._channel.command(mail + b"".join(line for _, line in rcpts) + command.DATA)
+        mail_accepted = await self._mail(None if pipelined else mail)
+        if not mail_accepted and not pipelined:
+            self.needs_reset = True
+            return True
+        for index, line in rcpts:
+            await self._rcpt(index, None if pipelined else line)
+        if not self._accepted and not pipelined:
+            self.needs_reset = True
+            return True
+        self.stage = Stage.DATA
+        if not pipelined:
+            self._channel.command(command.DATA)
+        go_ahead = await self._channel.reply(self._settings.data_init)
+        if go_ahead.category != 3:
+            self.needs_reset = True
+            self._fail_rest(verdict.said(self._peer, go_ahead, self.stage))
+            return True
+        if not self._accepted:
+            return await self._empty_message()
+        return await self._message()
+
+    async def _mail(self, line: bytes | None) -> bool:
+        if line is not None:
+            self._channel.command(line)
+        reply = await self._channel.reply(self._settings.mail)
+        self.answered = True
+        if reply.category == 2:
+            self.stage = Stage.RCPT
+            return True
+        self._fail_rest(verdict.said(self._peer, reply, Stage.MAIL))
+        return False
+
+    async def _rcpt(self, index: int, line: bytes | None) -> None:
+        if line is not None:
+            self._channel.command(line)
+        reply = await self._channel.reply(self._settings.rcpt)
+        if index in self.verdicts:
+            return  # MAIL was refused; the reply only keeps us in step
+        if reply.category == 2:
+            self._accepted.append(index)
+        else:
+            self.verdicts[index] = verdict.said(self._peer, reply, Stage.RCPT)
+
+    async def _empty_message(self) -> bool:
+        self.stage = Stage.DOT
+        if self._channel.trace is not None:
+            self._channel.trace.sent(".")
+        self._channel.write(END)
+        await self._channel.reply(self._settings.data_done)
+        return True
+
+    async def _message(self) -> bool:
+        self.stage = Stage.CONTENT
+        try:
+            await self._send_content()
+        except SessionOver:
+            if not self._channel.has_reply:
+                raise
+        else:
+            self.stage = Stage.DOT
+        reply = await self._channel.reply(self._settings.data_done)
+        self._conclude(reply)
+        return True
+
+    async def _send_content(self) -> None:
+        encoder = WireEncoder(self._settings.line_length_limit)
+        reader = self._open()
+        self._channel.begin_content()
+        try:
+            block = await _read(reader)
+            while True:
+                following = await _read(reader) if block else b""
+                wire = encoder.feed(block)
+                if not following:
+                    # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
+                    wire += encoder.finish()
+                await self._channel.content(wire, self._settings.data_xfer)
+                if not following:
+                    break
+                block = following
+            if self._channel.trace is not None:
+                self._channel.trace.sent(".")
+        finally:
+            reader.close()
+            self._channel.end_content()
+
+    def _open(self) -> IContentReader:
+        try:
+            return self._content.open()
+        except OSError as why:
+            raise UnreadableContent(str(why)) from why
+
+    def _conclude(self, reply: Reply) -> None:
+        """The reply to the final dot decides for all recipients that were accepted."""
+        fate = verdict.sent(reply) if reply.category == 2 else verdict.said(self._peer, reply, Stage.DOT)
+        self._fail_rest(fate)
+
+    def _fail_rest(self, fate: Verdict) -> None:
+        """Give the same verdict to every recipient that has none."""
+        for index in range(len(self._recipients)):
+            self.verdicts.setdefault(index, fate)
+
+
+async def _read(reader: IContentReader) -> bytes:
+    try:
+        return await reader.next_block()
+    except Exception as why:
+        raise UnreadableContent(str(why)) from why

@@ -1,0 +1,186 @@
+"""
+Verdicts: what a reply or a failure, at a stage of the dialogue, means for mail. All of it stands here.
+
+The dialogue reports what happened; the functions of this module say what that is: sent, deferred or bounced, with
+which enhanced status code (RFC 3463), in which words. The words are Postfix's, for people and programs know them.
+
+The rules in one table:
+
+=============================  ===========  ============  ==================================================
+what happened                  disposition  status        words
+=============================  ===========  ============  ==================================================
+2xx to the final dot           sent         the reply's   the reply
+4xx                            deferred     the reply's   ``host H[A] said: REPLY (in reply to STAGE)``
+5xx                            bounced      the reply's   the same
+2xx where it means nothing     bounced      5.5.0         ``Protocol error: host H[A] said: ...``
+1xx, 3xx, 0xx, 6xx and above   bounced      5.5.0         ``host H[A] said: ...``
+greeting, EHLO, HELO refused   as above     as above      ``host H[A] refused to talk to me: REPLY``
+connection lost                deferred     4.4.2         ``lost connection with H[A] while ...``
+time-out                       deferred     4.4.2         ``conversation with H[A] timed out while ...``
+reply without end              deferred     4.5.0         ``host H[A] sent a reply without end while ...``
+no connection                  deferred     4.4.1         ``connect to H[A]:P: Connection refused``
+message over the SIZE limit    bounced      5.3.4         ``message size N exceeds size limit M of server ...``
+SMTPUTF8 missing               bounced      5.6.7         ``SMTPUTF8 is required, but was not offered by ...``
+content cannot be read         deferred     4.3.0         ``local data error while talking to ...``
+=============================  ===========  ============  ==================================================
+
+A connection that ends between the final dot and its reply leaves doubt: the words end in
+``message may be sent more than once``, and ``Verdict.in_doubt`` is true.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from smtpclient.mail.outcome import Disposition, Peer
+from smtpclient.smtp.channel import ProtocolBroken, SessionOver, TimedOut
+from smtpclient.smtp.reply import Reply
+
+
+class Stage(enum.Enum):
+    """
+    A part of the dialogue: the command's name in ``(in reply to ...)``, and the words for what we were doing.
+    """
+
+    GREETING = ("", "receiving the initial server greeting")
+    EHLO = ("EHLO command", "performing the EHLO handshake")
+    HELO = ("HELO command", "performing the HELO handshake")
+    MAIL = ("MAIL FROM command", "sending MAIL FROM")
+    RCPT = ("RCPT TO command", "sending RCPT TO")
+    DATA = ("DATA command", "sending DATA command")
+    CONTENT = ("end of DATA command", "sending message body")
+    DOT = ("end of DATA command", "sending end of data -- message may be sent more than once")
+    RSET = ("RSET command", "sending final RSET")
+    QUIT = ("QUIT command", "sending QUIT command")
+
+    def __init__(self, command: str, doing: str) -> None:
+        self.command = command
+        self.doing = doing
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What one event means for the recipients it concerns.
+
+    :param site: the server as a whole is of no use now: other recipients will fare no better there.
+    :param protocol_error: the postmaster may want to see the session (``notify_classes = protocol``).
+    """
+
+    disposition: Disposition
+    status: str
+    reason: str
+    reply: str = ""
+    stage: str = ""
+    in_doubt: bool = False
+    site: bool = False
+    protocol_error: bool = False
+
+
+def is_protocol_error(code: int) -> bool:
+    """
+    Whether a code that refuses hints at a fault in the dialogue rather than in the mail.
+
+    RFC 5321 section 4.2.1 gives x0z replies to syntax and sequence errors; 555 refuses parameters.
+    """
+    return code < 400 or code > 599 or code == 555 or 500 <= code < 510
+
+
+def sent(reply: Reply) -> Verdict:
+    """The final dot was accepted."""
+    return Verdict(Disposition.SENT, _positive(reply), reply.one_line, reply.one_line, Stage.DOT.command)
+
+
+def said(peer: Peer, reply: Reply, stage: Stage) -> Verdict:
+    """A command of the mail transaction was refused."""
+    disposition, status = _refusal(reply)
+    words = f"host {peer.name} said: {reply.one_line} (in reply to {stage.command})"
+    if reply.category == 2:
+        words = "Protocol error: " + words
+    return Verdict(
+        disposition, status, words, reply.one_line, stage.command, protocol_error=is_protocol_error(reply.code)
+    )
+
+
+def refused(peer: Peer, reply: Reply, stage: Stage, *, soft: bool = False) -> Verdict:
+    """
+    The server does not want to talk: its greeting, or its reply to EHLO and HELO, was no yes.
+
+    :param soft: take a 5xx for a 4xx (``smtp_skip_5xx_greeting``).
+    """
+    disposition, status = _refusal(reply)
+    if soft and disposition is Disposition.BOUNCED:
+        disposition, status = Disposition.DEFERRED, "4" + status[1:]
+    words = f"host {peer.name} refused to talk to me: {reply.one_line}"
+    return Verdict(
+        disposition,
+        status,
+        words,
+        reply.one_line,
+        stage.command,
+        site=True,
+        protocol_error=is_protocol_error(reply.code),
+    )
+
+
+def over(peer: Peer, why: SessionOver, stage: Stage) -> Verdict:
+    """The connection ended, or stood still, in the middle of a stage."""
+    doubt = stage is Stage.DOT
+    if isinstance(why, TimedOut):
+        words = f"conversation with {peer.name} timed out while {stage.doing}"
+    elif isinstance(why, ProtocolBroken):
+        words = f"host {peer.name} {why} while {stage.doing}"
+        return Verdict(Disposition.DEFERRED, "4.5.0", words, "", stage.command, doubt, site=True, protocol_error=True)
+    else:
+        words = f"lost connection with {peer.name} while {stage.doing}"
+    return Verdict(Disposition.DEFERRED, "4.4.2", words, "", stage.command, doubt, site=True)
+
+
+def unreachable(peer: Peer, why: str) -> Verdict:
+    """No connection came about."""
+    return Verdict(Disposition.DEFERRED, "4.4.1", f"connect to {peer}: {why}", site=True)
+
+
+def too_big(peer: Peer, size: int, limit: int) -> Verdict:
+    """The message is larger than what the server said it takes (RFC 1870 section 6.1)."""
+    words = f"message size {size} exceeds size limit {limit} of server {peer.name}"
+    return Verdict(Disposition.BOUNCED, "5.3.4", words)
+
+
+def needs_smtputf8(peer: Peer) -> Verdict:
+    """The message needs SMTPUTF8 and the server does not offer it (RFC 6531 section 3.2)."""
+    return Verdict(Disposition.BOUNCED, "5.6.7", f"SMTPUTF8 is required, but was not offered by host {peer.name}")
+
+
+def loops(next_hop: str, *, best: bool) -> Verdict:
+    """
+    The server that we talk to is ourselves.
+
+    :param best: it is the best of its destination's exchangers, so there is no way out.
+    """
+    words = f"mail for {next_hop} loops back to myself"
+    if best:
+        return Verdict(Disposition.BOUNCED, "5.4.6", words)
+    return Verdict(Disposition.DEFERRED, "4.4.6", words, site=True)
+
+
+def unsafe_address(address: str) -> Verdict:
+    """An address holds a control character and cannot be put in a command."""
+    shown = address.encode("unicode_escape").decode("ascii")
+    return Verdict(Disposition.BOUNCED, "5.1.3", f"bad address syntax: control character in <{shown}>")
+
+
+def local_data(peer: Peer, why: str) -> Verdict:
+    """The content could not be read while the server waited for it."""
+    return Verdict(Disposition.DEFERRED, "4.3.0", f"local data error while talking to {peer.name}: {why}")
+
+
+def _positive(reply: Reply) -> str:
+    return reply.enhanced or "2.0.0"
+
+
+def _refusal(reply: Reply) -> tuple[Disposition, str]:
+    if reply.category == 4:
+        return Disposition.DEFERRED, reply.enhanced
+    if reply.category == 5:
+        return Disposition.BOUNCED, reply.enhanced
+    return Disposition.BOUNCED, "5.5.0"
