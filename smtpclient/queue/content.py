@@ -1,0 +1,167 @@
+"""
+The content of a queued message, read from its queue file.
+
+:class:`SpoolContent` is what a delivery request carries; each ``open()`` is a reading of its own, with a file
+descriptor and a shared lock of its own, so that another queue manager does not take the file meanwhile. Lines end in
+LF; a line feed inside a record's data is a line end like any other.
+
+Promises: memory is bounded by :data:`BLOCK`, whatever the size of the message; a message below that size is read with
+one system call in the calling thread, a larger one block by block in threads; a reading ends, also where pointers go
+round in circles.
+
+Does not: turn text into what goes over the wire (``smtpclient.smtp.content``).
+"""
+
+from zope.interface import implementer
+
+from smtpclient.interfaces import IContentReader, IMessageContent
+from smtpclient.queue import record
+from smtpclient.queue.content_records import LineDecoder
+from smtpclient.queue.files import Files
+from smtpclient.queue.record import CorruptQueueFile, MalformedRecord
+from smtpclient.queue.record_reader import pointer_target
+
+BLOCK = 256 * 1024
+
+_SMALLEST_BLOCK = 4096
+_TAIL = 256  # what follows the content of an ordinary file: end of content, end of file
+
+
+@implementer(IMessageContent)
+class SpoolContent:
+    """
+    The content of one queue file.
+
+    :param path: the queue file.
+    :param offset: where the first content record stands.
+    :param length: bytes from there to the end-of-content record, as far as known; 0: unknown. Only a hint for the size
+        of the first read.
+    """
+
+    def __init__(self, files: Files, path: str, offset: int, length: int = 0) -> None:
+        self._files = files
+        self._path = path
+        self._offset = offset
+        self._length = length
+
+    def open(self) -> "SpoolContentReader":
+        """
+        Start reading at the first line of the header.
+
+        :raises FileNotFoundError: when the file has been moved or removed since.
+        :raises BlockingIOError: when someone else has locked the file.
+        :raises OSError: when it cannot be opened.
+        """
+        fd = self._files.open(self._path)
+        try:
+            self._files.flock(fd, exclusive=False)
+            length = self._length or max(self._files.fstat(fd).st_size - self._offset, 1)
+        except BaseException:
+            self._files.close(fd)
+            raise
+        block = max(_SMALLEST_BLOCK, min(length + _TAIL, BLOCK))
+        return SpoolContentReader(self._files, fd, self._path, self._offset, block)
+
+
+@implementer(IContentReader)
+class SpoolContentReader:
+    """
+    One reading of a queue file's content.
+
+    :param fd: the open file; closed by :meth:`close`.
+    :param offset: where the first content record stands.
+    :param block: how much to read at once, bytes.
+    """
+
+    def __init__(self, files: Files, fd: int, path: str, offset: int, block: int) -> None:
+        self._files = files
+        self._fd = fd
+        self._path = path
+        self._position = offset  # of the next read
+        self._block = block
+        self._lines = LineDecoder()
+        self._ended = False
+        self._run_start = offset
+        self._passed = 0
+
+    async def next_block(self) -> bytes:
+        """
+        The next bytes of the content, or nothing at its end.
+
+        :raises CorruptQueueFile: when the records cannot be read.
+        :raises OSError: when the file cannot be read, or has been closed.
+        """
+        while not self._ended:
+            size = self._block
+            if size < BLOCK:
+                data = self._files.pread(self._fd, size, self._position)
+            else:
+                data = await self._files.run_in_thread(self._files.pread, self._fd, size, self._position)
+            self._block = min(2 * size, BLOCK)
+            try:
+                text = self._text(data, last=len(data) < size)
+            except MalformedRecord as error:
+                raise CorruptQueueFile(self._path, error.offset, error.why) from error
+            if text:
+                return text
+        return b""
+
+    def close(self) -> None:
+        """Give back the file; more calls do no harm."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._files.close(fd)
+
+    def _text(self, data: bytes, last: bool) -> bytes:
+        """
+        The text of a block as far as it goes; leaves the position where the next block has to start.
+
+        :param last: the file ends with this block.
+        """
+        base = self._position
+        parts: list[bytes] = []
+        at = 0
+        while 0 <= at <= len(data):
+            text, at = self._lines.decode(data, at, base)
+            parts.append(text)
+            try:
+                kind, start, end = record.parse_header(data, at, base)
+            except record.Incomplete:
+                end = len(data) + 1
+            if end > len(data):
+                self._cut(at, end, base, last)
+                break
+            if kind == record.EXTRACTED:
+                self._end(start, end, base + at)
+                if self._lines.open_line:
+                    parts.append(b"\n")
+                break
+            at = self._beside_the_text(kind, data[start:end], base + at, base + end) - base
+            self._position = base + at
+        return b"".join(parts)
+
+    def _cut(self, at: int, end: int, base: int, last: bool) -> None:
+        """The record at an index goes on behind the block: read again from there, and enough."""
+        if last:
+            raise MalformedRecord(base + at, "the file ends inside the content")
+        self._position = base + at
+        self._block = max(self._block, end - at)
+
+    def _end(self, start: int, end: int, offset: int) -> None:
+        if start != end:
+            raise MalformedRecord(offset, f"an end of content that holds {end - start} bytes")
+        self._ended = True
+
+    def _beside_the_text(self, kind: int, data: bytes, offset: int, behind: int) -> int:
+        """Deal with a record that holds no text: the offset where the content goes on."""
+        if kind == record.PADDING:
+            return behind
+        if kind != record.POINTER:
+            raise MalformedRecord(offset, f"a record of type {record.name(kind)} in the content")
+        size = self._files.fstat(self._fd).st_size
+        target = pointer_target(data, offset, size) or behind
+        self._passed += behind - self._run_start
+        self._run_start = target
+        if self._passed > size:
+            raise MalformedRecord(offset, "the pointers go round in circles")
+        return target

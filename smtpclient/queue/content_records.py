@@ -1,0 +1,111 @@
+"""
+Lines of text as content records, and back: bytes to bytes, no files.
+
+Text has lines that end in LF. A record of type ``N`` is a line, or the end of one; ``L`` is a part of a line with more
+to follow. What is longer than :data:`smtpclient.queue.record.PIECE` is written in parts.
+
+Promises: :class:`LineEncoder` and :class:`LineDecoder` give back each other's input, whatever bytes it holds, except
+that a last line without LF comes back with one; both take their input in blocks that end anywhere and keep no more of
+it than one piece.
+
+This is the hottest loop of the queue: every line of every message passes through it twice.
+"""
+
+from smtpclient.queue import record
+from smtpclient.queue.record import LENGTHS, LINE, LINE_PART, PIECE
+
+_LINE_HEADERS = tuple(b"N" + length for length in LENGTHS)
+
+
+class LineEncoder:
+    """Text in, records out."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, text: bytes) -> bytes:
+        """The records of the lines that are now complete."""
+        lines = (self._rest + text).split(b"\n")
+        self._rest = lines.pop()
+        try:
+            records = b"".join([_LINE_HEADERS[len(line)] + line for line in lines])
+        except IndexError:
+            records = b"".join([self._parts(line) for line in lines])
+        if len(self._rest) > PIECE:
+            whole = len(self._rest) - len(self._rest) % PIECE
+            records += b"".join([record.encode(LINE_PART, self._rest[i : i + PIECE]) for i in range(0, whole, PIECE)])
+            self._rest = self._rest[whole:]
+        return records
+
+    def finish(self) -> bytes:
+        """The record of a last line that had no LF, or nothing."""
+        rest, self._rest = self._rest, b""
+        return record.encode(LINE, rest) if rest else b""
+
+    @staticmethod
+    def _parts(line: bytes) -> bytes:
+        parts = [record.encode(LINE_PART, line[i : i + PIECE]) for i in range(0, len(line) - PIECE, PIECE)]
+        start = len(parts) * PIECE
+        return b"".join(parts) + _LINE_HEADERS[len(line) - start] + line[start:]
+
+
+class LineDecoder:
+    """
+    Records in, text out.
+
+    :ivar open_line: the text so far ends inside a line.
+    """
+
+    def __init__(self) -> None:
+        self.open_line = False
+
+    def decode(self, data: bytes, at: int, base: int) -> tuple[bytes, int]:
+        """
+        The text of the line records that start at an index.
+
+        :param base: the offset in the file of the first byte of ``data``, for complaints.
+        :return: the text, and the index of the first record that is no line or not complete in ``data``.
+        :raises MalformedRecord: when a record claims an impossible length.
+        """
+        text: list[bytes] = []
+        while True:
+            lines, at = _short_lines(data, at)
+            if lines:
+                self.open_line = False
+                lines.append(b"")
+                text.append(b"\n".join(lines))
+            try:
+                kind, start, end = record.parse_header(data, at, base)
+            except record.Incomplete:
+                break
+            if end > len(data) or kind not in (LINE, LINE_PART):
+                break
+            self.open_line = kind == LINE_PART
+            text.append(data[start:end] if self.open_line else data[start:end] + b"\n")
+            at = end
+        return b"".join(text), at
+
+
+def _short_lines(data: bytes, at: int) -> tuple[list[bytes], int]:
+    """Take the run of whole lines below 16 KiB at an index; what stops it is left to the caller."""
+    lines: list[bytes] = []
+    append = lines.append
+    here = at
+    try:
+        while data[at] == LINE:
+            here = at
+            length = data[at + 1]
+            start = at + 2
+            if length > 0x7F:
+                high = data[start]
+                if high > 0x7F:
+                    break
+                length += (high << 7) - 0x80
+                start += 1
+            at = start + length
+            append(data[start:at])
+    except IndexError:
+        if at > len(data):  # the last slice was cut short by the end of the block
+            lines.pop()
+            at = here
+    return lines, at

@@ -1,0 +1,178 @@
+"""
+The folders of a queue directory: which there are, where in them what lies, moving files between them.
+
+Names, modes and hashing are Postfix's, so that its tools work on our directory; ``doc/queue-files.rst`` says what each
+folder is for. A hashed queue has sub-folders named after the first characters of the queue id; they are made when the
+first file needs them.
+
+Promises: no path leads out of the directory, whatever is given as a queue id; a move of a file that has vanished is
+told from one whose target folder is missing.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Collection, Iterator
+
+from smtpclient.queue import queue_id as queue_ids
+from smtpclient.queue.files import Files
+from smtpclient.queue.instance_lock import SpoolError
+
+QUEUES = ("incoming", "active", "deferred", "hold")
+"""Where messages live, in the order in which they are looked for."""
+
+JOURNALS = ("bounce", "defer", "trace")
+
+MODES = {
+    "incoming": 0o700,
+    "active": 0o700,
+    "deferred": 0o700,
+    "hold": 0o700,
+    "corrupt": 0o700,
+    "bounce": 0o700,
+    "defer": 0o700,
+    "trace": 0o700,
+    "flush": 0o700,
+    "saved": 0o700,
+    "private": 0o700,
+    "maildrop": 0o730,
+    "public": 0o710,
+    "pid": 0o755,
+}
+"""Every folder of a queue directory and its mode. postqueue(1) fails when one that it looks into is missing."""
+
+
+class Folders:
+    """
+    The folders of one queue directory.
+
+    :param hash_names: the queues that have sub-folders.
+    :param hash_depth: how many of them on the way to a file.
+    :param owner: user and group that new folders are given to; None: whom the process runs as.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        hash_names: Collection[str],
+        hash_depth: int,
+        owner: tuple[int, int] | None = None,
+    ) -> None:
+        self.directory = os.path.abspath(directory)
+        self._files = files
+        self._owner = owner
+        self._depths = {name: hash_depth if name in hash_names else 0 for name in MODES}
+
+    def queue(self, queue: str) -> str:
+        """
+        The folder of a queue.
+
+        :raises ValueError: when there is no such queue.
+        """
+        if queue not in self._depths:
+            raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}")
+        return f"{self.directory}/{queue}"
+
+    def path(self, queue: str, queue_id: str) -> str:
+        """
+        Where the file of a message lies in a queue.
+
+        :raises ValueError: when there is no such queue, or the id could lead out of it.
+        """
+        if not queue_ids.is_valid(queue_id):
+            raise ValueError(f"{queue_id!r} is no queue id")
+        depth = self._depths.get(queue, 0)
+        if depth:
+            return f"{self.directory}/{queue}/{queue_ids.hash_folders(queue_id, depth)}{queue_id}"
+        return f"{self.queue(queue)}/{queue_id}"
+
+    def above(self, queue: str, path: str) -> Iterator[str]:
+        """The folders that lead to a file, from its own up to that of its queue."""
+        top = self.queue(queue)
+        while path != top:
+            path = os.path.dirname(path)
+            yield path
+
+    def names(self, queue: str) -> Iterator[tuple[str, str]]:
+        """
+        Every file in a queue, sub-folders included: its folder with a slash, and its name; read as they are asked for.
+
+        :raises OSError: when a folder cannot be read.
+        """
+        waiting = [self.queue(queue) + "/"]
+        while waiting:
+            folder = waiting.pop()
+            for name in self._files.scan(folder):
+                if len(name) == 1:
+                    waiting.append(f"{folder}{name}/")
+                else:
+                    yield folder, name
+
+    def move(self, old: str, new: str) -> bool:
+        """
+        Rename a file, making the folder it goes to where that is missing.
+
+        :return: False when the file has vanished.
+        :raises OSError: when it is there and cannot be moved.
+        """
+        try:
+            self._files.rename(old, new)
+        except FileNotFoundError:
+            if self.stat(old) is None:
+                return False
+            self._make_above(new)
+            try:
+                self._files.rename(old, new)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def stat(self, path: str) -> os.stat_result | None:
+        """
+        What the system knows of a file; None: there is none.
+
+        :raises OSError: when that cannot be told.
+        """
+        try:
+            return self._files.stat(path)
+        except FileNotFoundError:
+            return None
+
+    def make(self) -> None:
+        """
+        Make every folder that is missing.
+
+        :raises SpoolError: when the queue directory cannot be used, and why.
+        """
+        try:
+            found = self._files.stat(self.directory)
+        except FileNotFoundError:
+            raise SpoolError(
+                f"queue directory {self.directory} does not exist; make it, or set queue_directory"
+            ) from None
+        except OSError as error:
+            raise SpoolError(f"queue directory {self.directory} cannot be used: {error.strerror}") from error
+        if not stat.S_ISDIR(found.st_mode):
+            raise SpoolError(f"queue directory {self.directory} is not a directory; set queue_directory to one")
+        for name, mode in MODES.items():
+            self._make_one(f"{self.directory}/{name}", mode, None if name == "pid" else self._owner)
+
+    def _make_above(self, path: str) -> None:
+        """Make the sub-folders of a queue that lead to a file, outermost first."""
+        parts = path[len(self.directory) + 1 :].split("/")
+        for count in range(1, len(parts)):
+            name = "/".join(parts[:count])
+            self._make_one(f"{self.directory}/{name}", MODES.get(name, 0o700), self._owner)
+
+    def _make_one(self, path: str, mode: int, owner: tuple[int, int] | None) -> None:
+        try:
+            self._files.mkdir(path, mode)
+            if owner is not None:
+                self._files.chown(path, *owner)
+        except FileExistsError:
+            if not stat.S_ISDIR(self._files.stat(path).st_mode):
+                raise SpoolError(f"{path} is not a directory; move it away") from None
+        except OSError as error:
+            why = "the file system is read-only" if error.errno == errno.EROFS else error.strerror
+            raise SpoolError(f"{path} cannot be made: {why}") from error

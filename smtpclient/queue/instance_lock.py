@@ -1,0 +1,60 @@
+"""
+One queue manager to a queue directory.
+
+Two of them would deliver every message twice. So the one that runs holds two locks: its own, on a file that says which
+process it is, and Postfix's, on ``pid/master.pid``, so that Postfix's master does not start on the same directory
+and ours does not start under a running Postfix. The system takes locks back from a process that dies.
+
+Does not: write a process id into Postfix's file; ``postfix stop`` would kill that process.
+"""
+
+import os
+
+from smtpclient.queue.files import Files
+
+OWN_LOCK = "pid/smtpclient.lock"
+MASTER_LOCK = "pid/master.pid"
+
+
+class SpoolError(Exception):
+    """The queue directory cannot be used; the text tells the operator why and what to do."""
+
+
+class InstanceLock:
+    """
+    Both locks of one queue directory.
+
+    :param directory: the queue directory; its folder ``pid`` must exist.
+    :raises SpoolError: when another process has one of them.
+    :raises OSError: when a lock file cannot be opened.
+    """
+
+    def __init__(self, files: Files, directory: str) -> None:
+        self._files = files
+        self._fds: list[int] = []
+        try:
+            for name in (OWN_LOCK, MASTER_LOCK):
+                self._take(directory, name)
+            files.ftruncate(self._fds[0], 0)
+            files.pwrite(self._fds[0], b"%d\n" % os.getpid(), 0)
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, directory: str, name: str) -> None:
+        path = f"{directory}/{name}"
+        fd = self._files.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._fds.append(fd)
+        try:
+            self._files.flock(fd, exclusive=True)
+        except BlockingIOError:
+            holder = self._files.pread(fd, 100, 0).decode("ascii", "replace").strip()
+            raise SpoolError(
+                f"queue directory {directory} is in use by process {holder or '(unknown)'}, which holds {path}; "
+                "stop that one first, or name another queue_directory"
+            ) from None
+
+    def release(self) -> None:
+        """Give the directory back; more calls do no harm."""
+        while self._fds:
+            self._files.close(self._fds.pop())

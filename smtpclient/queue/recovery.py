@@ -1,0 +1,56 @@
+"""
+What is done to a queue directory before its first message is looked at.
+
+What the queue manager before us had claimed goes back to ``incoming/``: it may have died at any point of its work, and
+what each file says of its recipients is what counts. A file that was never completed was never promised to anybody; it
+is removed when it is so old that nobody can be writing it any more.
+"""
+
+import stat
+
+from smtpclient.observe.maillog import MailLog
+from smtpclient.queue import queue_id as queue_ids
+from smtpclient.queue.files import Files
+from smtpclient.queue.folders import Folders
+
+STALE = 36 * 3600.0
+"""How old an unfinished file gets before it is removed, seconds."""
+
+
+def remove_stale(files: Files, folders: Folders, maillog: MailLog, now: float) -> None:
+    """
+    Remove what was left unfinished in ``incoming/``.
+
+    :param now: seconds since the epoch.
+    :raises OSError: when the folder cannot be read or a file not be removed.
+    """
+    for folder, name in folders.names("incoming"):
+        found = folders.stat(folder + name)
+        if (
+            found is not None
+            and stat.S_ISREG(found.st_mode)
+            and found.st_mode & 0o700 == 0o600
+            and found.st_mtime < now - STALE
+        ):
+            files.unlink(folder + name)
+            maillog.warning("qmgr", f"removed {folder}{name}: it was never completed")
+
+
+def reclaim_active(files: Files, folders: Folders, maillog: MailLog, now: float) -> None:
+    """
+    Move ``active/`` back to ``incoming/``, due at once; what an agent has marked as damaged goes to ``corrupt/``.
+
+    :param now: seconds since the epoch.
+    :raises OSError: when a file cannot be moved.
+    """
+    for folder, name in list(folders.names("active")):
+        path = folder + name
+        found = folders.stat(path)
+        if not queue_ids.is_valid(name):
+            maillog.warning("qmgr", f"{path} is left alone: that is not the name of a queue file")
+        elif found is not None and found.st_mode & 0o700 == 0o400:
+            folders.move(path, folders.path("corrupt", name))
+            maillog.warning("qmgr", f'saving corrupt file "{name}" from queue "active" to queue "corrupt"')
+        elif found is not None:
+            files.utime(path, now)
+            folders.move(path, folders.path("incoming", name))
