@@ -7,7 +7,7 @@ have queued. Times are seconds since the epoch, sizes are bytes.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from smtpclient.mail import address
@@ -120,14 +120,15 @@ class NewMessage:
 
     :param sender: internal form; empty is the null sender.
     :param recipients: at least one; offsets are ignored.
-    :param content: header, blank line, body; lines end in LF. Either one bytes object or blocks of any size.
+    :param content: header, blank line, body; lines end in LF. Either one bytes object or blocks of any size, which
+        are read once, while the message is stored.
     :param created: what its age is counted from; None: the time it is queued.
     :param attributes: further ``name=value`` records, for instance ``log_message_origin``.
     """
 
     sender: str
     recipients: Sequence[Recipient]
-    content: bytes | Sequence[bytes]
+    content: bytes | Iterable[bytes]
     encoding: str = ""
     utf8: Utf8 = Utf8(0)
     envelope_id: str = ""
