@@ -1,0 +1,88 @@
+"""
+The parameters of TLS in the SMTP client: known, and not acted on.
+
+Part of the one table that ``smtpclient.config.parameters`` puts together. Whether TLS is used is decided by the first
+rows; only what means "not at all" is accepted for them. The rest says how it is used: without TLS that has no effect
+in Postfix either, so any value is accepted. To let the product honour a row, drop ``honoured`` and ``only`` or take
+it out of the list of those that are ``under`` the level.
+"""
+
+from smtpclient.config.kinds import Kind, Row, section
+
+_BOOLEAN, _INTEGER, _TIME, _STRING = Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.STRING
+_LIST, _TABLES = Kind.LIST, Kind.TABLES
+_LEVELS = ("", "none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure")
+
+_HOW: tuple[tuple[str, Kind, str, str], ...] = (
+    ("smtp_starttls_timeout", _TIME, "300s", "For STARTTLS and the handshake."),
+    ("smtp_tls_CAfile", _STRING, "", "The file with the authorities that are trusted."),
+    ("smtp_tls_CApath", _STRING, "", "The directory with the authorities that are trusted."),
+    ("smtp_tls_block_early_mail_reply", _BOOLEAN, "no", "Look out for replies that come before their time."),
+    ("smtp_tls_cert_file", _STRING, "", "The client's RSA certificate."),
+    ("smtp_tls_chain_files", _LIST, "", "The client's keys and certificates."),
+    ("smtp_tls_ciphers", _STRING, "medium", "The least grade of ciphers where TLS is optional."),
+    ("smtp_tls_connection_reuse", _BOOLEAN, "no", "Reuse connections with TLS."),
+    (
+        "smtp_tls_dane_insecure_mx_policy",
+        _STRING,
+        "${{$smtp_tls_security_level} == {dane} ? {dane} : {may}}",
+        "What DANE does with mail exchangers that were found without DNSSEC.",
+    ),
+    ("smtp_tls_dcert_file", _STRING, "", "The client's DSA certificate."),
+    ("smtp_tls_dkey_file", _STRING, "$smtp_tls_dcert_file", "Its key."),
+    ("smtp_tls_eccert_file", _STRING, "", "The client's ECDSA certificate."),
+    ("smtp_tls_eckey_file", _STRING, "$smtp_tls_eccert_file", "Its key."),
+    ("smtp_tls_enforce_peername", _BOOLEAN, "yes", "Whether smtp_enforce_tls looks at the server's name."),
+    ("smtp_tls_exclude_ciphers", _LIST, "", "Ciphers that are never used."),
+    ("smtp_tls_fingerprint_cert_match", _LIST, "", "The digests that the level fingerprint accepts."),
+    (
+        "smtp_tls_fingerprint_digest",
+        _STRING,
+        "${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}",
+        "How a fingerprint is computed.",
+    ),
+    ("smtp_tls_force_insecure_host_tlsa_lookup", _BOOLEAN, "no", "Look up TLSA records of hosts without DNSSEC."),
+    ("smtp_tls_key_file", _STRING, "$smtp_tls_cert_file", "The RSA certificate's key."),
+    ("smtp_tls_loglevel", _INTEGER, "0", "How much of TLS is logged."),
+    ("smtp_tls_mandatory_ciphers", _STRING, "medium", "The least grade of ciphers where TLS is required."),
+    ("smtp_tls_mandatory_exclude_ciphers", _LIST, "", "Ciphers that are not used where TLS is required."),
+    ("smtp_tls_mandatory_protocols", _LIST, ">=TLSv1", "The versions where TLS is required."),
+    ("smtp_tls_note_starttls_offer", _BOOLEAN, "no", "Log servers that offer STARTTLS when it is not used."),
+    ("smtp_tls_protocols", _LIST, ">=TLSv1", "The versions where TLS is optional."),
+    ("smtp_tls_scert_verifydepth", _INTEGER, "9", "The longest chain of certificates."),
+    ("smtp_tls_secure_cert_match", _LIST, "nexthop, dot-nexthop", "The names that the level secure accepts."),
+    ("smtp_tls_servername", _STRING, "", "The name that the handshake asks for."),
+    ("smtp_tls_session_cache_database", _STRING, "", "Where sessions are kept."),
+    ("smtp_tls_session_cache_timeout", _TIME, "3600s", "How long sessions are kept."),
+    ("smtp_tls_trust_anchor_file", _LIST, "", "Files with the only certificates that are trusted."),
+    ("smtp_tls_verify_cert_match", _LIST, "hostname", "The names that the level verify accepts."),
+)
+
+TLS_ROWS = section(
+    "SMTP client: TLS",
+    Row(
+        "smtp_tls_security_level",
+        _STRING,
+        "none",
+        "Whether and how strictly TLS is used.",
+        choices=_LEVELS,
+        honoured=False,
+        only=("none", ""),
+    ),
+    Row("smtp_tls_policy_maps", _TABLES, "", "Tables from a next hop to its level.", honoured=False, only=("",)),
+    Row("smtp_tls_per_site", _TABLES, "", "The older form of smtp_tls_policy_maps.", honoured=False, only=("",)),
+    Row("smtp_use_tls", _BOOLEAN, "no", "The older name of the level may.", honoured=False, only=("no",)),
+    Row(
+        "smtp_enforce_tls",
+        _BOOLEAN,
+        "no",
+        "The older name of the levels encrypt and verify.",
+        honoured=False,
+        only=("no",),
+    ),
+    Row("smtp_tls_wrappermode", _BOOLEAN, "no", "Begin with TLS, without STARTTLS.", honoured=False, only=("no",)),
+    *(
+        Row(name, kind, default, sentence, honoured=False, under="smtp_tls_security_level")
+        for name, kind, default, sentence in _HOW
+    ),
+)
