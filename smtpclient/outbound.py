@@ -1,0 +1,349 @@
+"""
+The whole, put together: :class:`Outbound` is a service that takes mail and delivers it.
+
+    outbound = Outbound(parameters, reactor=reactor)
+    outbound.startService()
+    receipt = await outbound.submit("me@example.com", ["you@example.net"], b"Subject: hello\n\nHello.\n")
+    outcomes = await receipt.finished()
+
+It is an ``IService``: hand it to ``setServiceParent``, or to twistd with the plugin. Any number of them may live in one
+process, each on a queue directory of its own. Everything that varies is an argument.
+
+Promises:
+
+* :meth:`Outbound.submit` returns when the message is on disk, and raises otherwise;
+* every outcome goes to ``outbound.outcomes``, after it was recorded;
+* :meth:`Outbound.stopService` takes no more mail, lets what is under way end within ``drain_time``, says QUIT on idle
+  sessions and gives back the queue directory. What was not delivered is in the queue.
+
+Does not: drop privileges or change root (twistd does); rotate the log (:meth:`Outbound.reopen_log` is for who does).
+"""
+
+import dataclasses
+from collections.abc import Coroutine, Sequence
+from random import Random, SystemRandom
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.python.threadpool import ThreadPool
+
+from smtpclient.config.parameters import Parameters
+from smtpclient.delivery.agent import Agent
+from smtpclient.delivery.attempt import Means, WalkSettings
+from smtpclient.delivery.connector import Connector, ConnectorSettings
+from smtpclient.delivery.pool import Pool, PoolSettings
+from smtpclient.delivery.routing import Route, Routing
+from smtpclient.delivery.settlement import Settlement
+from smtpclient.dns.exchangers import ExchangerLookup, ExchangerSettings
+from smtpclient.dns.native import NativeLookup
+from smtpclient.dns.own_addresses import OwnAddresses
+from smtpclient.dns.resolver import Resolver
+from smtpclient.interfaces import IBounceService, IDeferService, IResolver, ITraceService
+from smtpclient.mail.envelope import Envelope, NewMessage, Recipient
+from smtpclient.mail.outcome import Delays, Disposition, Outcome, Peer, SiteFailure
+from smtpclient.mail.request import DeliveryRequest, DeliveryResult
+from smtpclient.observe.maillog import MailLog, MailLogFile, ToTwisted
+from smtpclient.observe.outcomes import Outcomes
+from smtpclient.observe.peers import PeerPatterns
+from smtpclient.queue import intake
+from smtpclient.queue.active_message import Tally
+from smtpclient.queue.completion import Completion, Ending
+from smtpclient.queue.files import Files
+from smtpclient.queue.poller import Poller, PollerSettings
+from smtpclient.queue.schedule import ScheduleSettings
+from smtpclient.queue.scheduler import Scheduler
+from smtpclient.queue.scheduler_settings import SchedulerSettings
+from smtpclient.queue.spool import Spool
+from smtpclient.queue.trigger import Doors, Trigger, open_doors
+from smtpclient.receipts import Receipt, Receipts
+from smtpclient.report import providers
+from smtpclient.report.postmaster import PostmasterNotices
+from smtpclient.report.providers import Surroundings
+from smtpclient.report.settings import ReportSettings
+from smtpclient.smtp.settings import DialogueSettings
+
+_THREADS = 8
+
+
+class Outbound(MultiService):
+    """
+    One queue directory and the mail in it.
+
+    :param reactor: connections, datagrams, UNIX sockets, time, threads.
+    :param bounce: a service, or ``NAME[:ARGUMENTS]`` of one (see ``smtpclient.report.providers``).
+    :param defer: the same for deferrals.
+    :param trace: the same for successes.
+    :param resolver: where names are looked up; None: the servers of ``dns_servers``.
+    :param files: every file operation of the queue; None: the real ones.
+    :param random: shuffles exchangers, makes ids; None: the system's.
+    :param maillog: where lines go; None: one of its own, with ``maillog_file`` or Twisted's log behind it.
+    :param drain_time: how long :meth:`stopService` lets deliveries end, seconds.
+    :raises ValueError: when a service that is named does not exist, or a parameter makes no sense here.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        *,
+        reactor: Any,
+        bounce: IBounceService | str = "queue",
+        defer: IDeferService | str = "queue",
+        trace: ITraceService | str = "queue",
+        resolver: IResolver | None = None,
+        files: Files | None = None,
+        random: Random | None = None,
+        maillog: MailLog | None = None,
+        drain_time: float = 30.0,
+    ) -> None:
+        super().__init__()
+        self.parameters = parameters
+        self.outcomes = Outcomes()
+        self._reactor = reactor
+        self._random = random or SystemRandom()
+        self._receipts = Receipts()
+        self.outcomes.subscribe(self._receipts.note)
+        self._log_file: MailLogFile | None = None
+        self.maillog = maillog or self._new_log()
+        self._threads = ThreadPool(0, _THREADS, "smtpclient")
+        self._files = files or Files(reactor, self._threads)
+        self.spool = self._new_spool()
+        self._reports = self._new_reports(bounce, defer, trace)
+        self.agent = self._new_agent(resolver)
+        self._settlement = Settlement(
+            self.spool.mark_done,
+            *self._reports,
+            self.maillog,
+            self.outcomes,
+            soft_bounce=parameters.boolean("soft_bounce"),
+        )
+        self.scheduler = self._new_scheduler()
+        polling = dataclasses.replace(PollerSettings.from_parameters(parameters), stop_patience=drain_time)
+        self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
+        self.poller.setServiceParent(self)
+        self._trigger = Trigger(self.poller.trigger, reactor)
+        self._doors: Doors | None = None
+        self._rules = intake.Rules.from_parameters(parameters)
+
+    # -- what is made of the parameters ---------------------------------------------------------------------------
+
+    def _new_log(self) -> MailLog:
+        maillog = MailLog(self._reactor.seconds)
+        path = self.parameters.text("maillog_file")
+        if path:
+            self._log_file = MailLogFile(path, self.parameters.text("myhostname"), self.parameters.text("syslog_name"))
+            maillog.publisher.addObserver(self._log_file)
+        else:
+            maillog.publisher.addObserver(ToTwisted())
+        return maillog
+
+    def _new_spool(self) -> Spool:
+        parameters = self.parameters
+        return Spool(
+            parameters.text("queue_directory"),
+            self._files,
+            self._reactor,
+            self.maillog,
+            hash_names=parameters.words("hash_queue_names"),
+            hash_depth=parameters.integer("hash_queue_depth"),
+            long_ids=parameters.boolean("enable_long_queue_ids"),
+            minimum_free=parameters.size("queue_minfree"),
+            warn_after=parameters.seconds("delay_warning_time"),
+        )
+
+    def _new_reports(
+        self, bounce: IBounceService | str, defer: IDeferService | str, trace: ITraceService | str
+    ) -> tuple[IBounceService, IDeferService, ITraceService]:
+        surroundings = Surroundings(
+            self.parameters,
+            self.spool,
+            self._files,
+            self._reactor,
+            self.maillog,
+            self._enqueue,
+            self._reactor,
+            self._random,
+        )
+
+        def service(kind: str, wanted: Any) -> Any:
+            return providers.provider(kind, wanted, surroundings) if isinstance(wanted, str) else wanted
+
+        return service("bounce", bounce), service("defer", defer), service("trace", trace)
+
+    def _new_agent(self, resolver: IResolver | None) -> Agent:
+        parameters, reactor = self.parameters, self._reactor
+        native = NativeLookup(reactor, self._threads)
+        if resolver is None:
+            resolver = Resolver.for_servers(
+                reactor, self._random, parameters.words("dns_servers"), parameters.seconds("dns_timeout")
+            )
+
+        def warn(sentence: str) -> None:
+            self.maillog.warning("smtp", sentence)
+
+        own = OwnAddresses(
+            parameters.words("inet_interfaces"),
+            parameters.words("proxy_interfaces"),
+            reactor.seconds,
+            native,
+            warn=warn,
+        )
+        settings = ExchangerSettings.from_parameters(parameters)
+        notices = PostmasterNotices(
+            ReportSettings.from_parameters(parameters), self._enqueue, self.maillog, reactor, self._random
+        )
+
+        async def notify(transcript: Sequence[str], peer: Peer, envelope: Envelope, reason: str) -> None:
+            await notices.protocol_error(transcript, peer, envelope.queue_id, reason, envelope.sender)
+
+        return Agent(
+            Means(
+                WalkSettings.from_parameters(parameters),
+                DialogueSettings.from_parameters(parameters),
+                ExchangerLookup(resolver, settings, self._random, native, own, warn),
+                Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters)),
+                Pool(PoolSettings.from_parameters(parameters), reactor),
+                reactor,
+                self.maillog,
+                PeerPatterns(parameters.words("debug_peer_list")),
+                notify if "protocol" in parameters.words("notify_classes") else None,
+            )
+        )
+
+    def _new_scheduler(self) -> Scheduler:
+        completion = Completion(
+            self.spool,
+            *self._reports,
+            ScheduleSettings.from_parameters(self.parameters),
+            self._reactor,
+            self.maillog,
+            self._ended,
+        )
+        routing = Routing.from_parameters(self.parameters, self.maillog)
+
+        def route(recipient: Recipient, sender: str) -> Route:
+            return routing.route(recipient.address, sender)
+
+        return Scheduler(
+            self._deliver,
+            self._postpone,
+            route,
+            self.spool.content,
+            self.spool.read,
+            completion,
+            SchedulerSettings.from_parameters(self.parameters),
+            self._reactor,
+            self.maillog,
+        )
+
+    # -- the way of a request -------------------------------------------------------------------------------------
+
+    async def _deliver(self, request: DeliveryRequest) -> DeliveryResult:
+        return await self.agent.deliver(request, self._settlement.settle)
+
+    async def _postpone(self, request: DeliveryRequest, failure: SiteFailure) -> DeliveryResult:
+        """Settle a request whose destination is not to be contacted now."""
+        now = self._reactor.seconds()
+        delays = Delays(max(request.activated - request.envelope.arrival, 0.0), max(now - request.activated, 0.0))
+        outcomes = [
+            Outcome(recipient, Disposition.DEFERRED, failure.status, failure.reason, delays=delays)
+            for recipient in request.recipients
+        ]
+        return DeliveryResult(tuple(await self._settlement.settle(request, outcomes)))
+
+    def _ended(self, tally: Tally, ending: Ending) -> None:
+        if ending not in (Ending.DEFERRED, Ending.STRANDED):
+            self._receipts.left(tally.message.envelope.queue_id)
+
+    # -- mail comes in --------------------------------------------------------------------------------------------
+
+    async def submit(self, sender: str, recipients: Sequence[str], message: bytes, **wishes: Any) -> Receipt:
+        """
+        Take a message: header, blank line, body, with LF or CRLF line ends.
+
+        Fields that mail of our own must have and that are missing are added (Date, Message-ID, From), Bcc is
+        removed.
+
+        :param sender: the envelope's; an empty one is the null sender.
+        :param wishes: further fields of :class:`smtpclient.queue.intake.Submission`, for instance ``envelope_id``.
+        :return: when the message is on disk.
+        :raises IntakeError: when the message is not one that can be sent; with an enhanced status code.
+        :raises OSError: when it cannot be stored.
+        """
+        submission = intake.Submission(
+            sender,
+            [Recipient(recipient) for recipient in recipients],
+            message,
+            **{"attributes": {"log_message_origin": "local", "rewrite_context": "local"}, **wishes},
+        )
+        return await self.enqueue(intake.prepare(submission, self._rules, self._reactor.seconds(), self._random))
+
+    async def enqueue(self, message: NewMessage) -> Receipt:
+        """
+        Take a message that is ready to be stored as it is.
+
+        :return: when the message is on disk.
+        :raises OSError: when it cannot be stored.
+        """
+        queue_id = await self.spool.create(message)
+        intake.log_arrival(self.maillog, queue_id, message)
+        if self.running:
+            self._trigger.heard(b"W")
+        return self._receipts.issue(queue_id, len(message.recipients))
+
+    async def _enqueue(self, message: NewMessage) -> str:
+        """Take a report of our own."""
+        return (await self.enqueue(message)).queue_id
+
+    # -- the life of the service ----------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """
+        Take the queue directory over and begin.
+
+        :raises SpoolError: when the queue directory cannot be used; the text is for the operator.
+        :raises TriggerError: when the trigger socket cannot be made.
+        """
+        if self._log_file is not None:
+            self._log_file.after_fork()
+        self.spool.prepare()
+        try:
+            self._threads.start()
+            self._doors = _at_once(open_doors(self._reactor, self.spool.directory, self._trigger))
+            super().startService()
+        except BaseException:
+            self._threads.stop()
+            self.spool.close()
+            raise
+
+    def stopService(self) -> "Deferred[None]":
+        """End what is under way, and give the queue directory back."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._doors is not None:
+            await self._doors.close()
+            self._doors = None
+        await super().stopService()
+        await self.agent.close()
+        for service in self._reports:
+            await providers.close(service)
+        self.spool.close()
+        self._threads.stop()
+        self._receipts.stop()
+        if self._log_file is not None:
+            self._log_file.close()
+
+    def reopen_log(self) -> None:
+        """Go on in a new log file after the old one was moved away."""
+        if self._log_file is not None:
+            self._log_file.reopen()
+
+
+def _at_once(coroutine: Coroutine[Deferred[Any], Any, Doors]) -> Doors:
+    """The result of a coroutine that has nothing to wait for."""
+    done = Deferred.fromCoroutine(coroutine)
+    results: list[Doors] = []
+    done.addCallback(results.append)
+    done.addErrback(lambda failure: failure.raiseException())
+    return results[0]

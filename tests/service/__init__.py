@@ -1,0 +1,1 @@
+"""The installed program as its operator has it: twistd, real files, real sockets, real signals."""
