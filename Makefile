@@ -35,6 +35,7 @@ types: $(VENV)/.for-check
 coverage: $(VENV)/.for-test
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m twisted.trial tests
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 doc: $(VENV)/.for-check
