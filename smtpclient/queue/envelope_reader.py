@@ -26,6 +26,8 @@ _TIME = re.compile(rb" *([0-9]{1,11})(?: +([0-9]{1,6}))? *")
 _WARN = re.compile(rb" *(-?[0-9]{1,11}) *")
 _NUMBER = re.compile(r"[0-9]{1,11}")
 
+_UNSAID = Notify(0)
+
 Take = Callable[["EnvelopeReader", bytes], None]
 
 
@@ -100,7 +102,7 @@ class EnvelopeReader:
         """
         length, stated_start, *_ = self._sizes
         if stated_start == start and self._reader.stands_at(start + length, record.EXTRACTED):
-            self._reader.position = start + length
+            self._reader.seek(start + length)
             self._reader.next()
             return start + length
         self._remark("the size record does not tell where the content ends; looking for it")
@@ -192,7 +194,7 @@ class EnvelopeReader:
     def _set(self, name: str, value: str) -> None:
         if name == "notify_flags":
             notify = self._number(value)
-            self._notify = Notify(notify) if notify < 16 else Notify(0)
+            self._notify = Notify(notify) if notify < 16 else _UNSAID
         elif name == "dsn_orig_rcpt":
             self._orcpt = value
         else:
@@ -221,7 +223,7 @@ class EnvelopeReader:
 
     def _forget_recipient(self) -> None:
         self._original = self._orcpt = ""
-        self._notify = Notify(0)
+        self._notify = _UNSAID
 
 
 def _named(name: str) -> Take:

@@ -141,22 +141,35 @@ class Folders:
 
     def make(self) -> None:
         """
-        Make every folder that is missing.
+        Make every folder that is missing, the queue directory itself too.
+
+        Not what should be above it: a wrong name in ``queue_directory``, or a file system that is not mounted, must not
+        go unnoticed.
 
         :raises SpoolError: when the queue directory cannot be used, and why.
         """
         try:
             found = self._files.stat(self.directory)
         except FileNotFoundError:
-            raise SpoolError(
-                f"queue directory {self.directory} does not exist; make it, or set queue_directory"
-            ) from None
+            found = self._make_itself()
         except OSError as error:
             raise SpoolError(f"queue directory {self.directory} cannot be used: {error.strerror}") from error
         if not stat.S_ISDIR(found.st_mode):
             raise SpoolError(f"queue directory {self.directory} is not a directory; set queue_directory to one")
         for name, mode in MODES.items():
             self._make_one(f"{self.directory}/{name}", mode, None if name == "pid" else self._owner)
+
+    def _make_itself(self) -> os.stat_result:
+        try:
+            self._files.mkdir(self.directory, 0o755)
+            if self._owner is not None:
+                self._files.chown(self.directory, *self._owner)
+            return self._files.stat(self.directory)
+        except OSError as error:
+            raise SpoolError(
+                f"queue directory {self.directory} does not exist and cannot be made: {error.strerror}; make it, or "
+                "set queue_directory"
+            ) from error
 
     def _make_above(self, path: str) -> None:
         """Make the sub-folders of a queue that lead to a file, outermost first."""

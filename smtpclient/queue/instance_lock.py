@@ -9,6 +9,7 @@ Does not: write a process id into Postfix's file; ``postfix stop`` would kill th
 """
 
 import os
+from contextlib import suppress
 
 from smtpclient.queue.files import Files
 
@@ -57,4 +58,5 @@ class InstanceLock:
     def release(self) -> None:
         """Give the directory back; more calls do no harm."""
         while self._fds:
-            self._files.close(self._fds.pop())
+            with suppress(OSError):  # the descriptor is gone all the same, and with it the lock
+                self._files.close(self._fds.pop())

@@ -99,7 +99,8 @@ class MessageWriter:
             raise
         finally:
             self.unfinished.discard(queue_id)
-            self._files.close(fd)
+            with suppress(OSError):  # what mattered has been synced
+                self._files.close(fd)
         return queue_id
 
     def _check_free(self, queue: str) -> None:

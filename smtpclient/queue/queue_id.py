@@ -3,8 +3,8 @@ Queue ids: the names of queue files.
 
 A short id is the microseconds of the arrival, five hexadecimal digits, and the number of the file's inode in
 hexadecimal: ``3A66D21A822``. A long id is the second in base 52, the microsecond in base 52 (four digits), ``z`` and
-the inode in base 51: ``4jXKxH33f8zJc1w``; digits are the alphanumeric characters without vowels. An inode number belongs
-to one file of a file system, so two files that exist at once cannot have one id.
+the inode in base 51: ``4jXKxH33f8zJc1w``; digits are the alphanumeric characters without vowels. An inode number
+belongs to one file of a file system, so two files that exist at once cannot have one id.
 
 Promises: every id that is made here is one that postsuper(1) leaves as it is; :func:`is_valid` admits nothing that
 could be a path.

@@ -140,7 +140,7 @@ def _long_length(data: bytes, at: int, base: int) -> tuple[int, int]:
         byte = data[index]
         index += 1
         length |= (byte & 0x7F) << shift
-        if length > LONGEST or (shift > 21 and byte & 0x80):
+        if length > LONGEST or (shift >= 21 and byte & 0x80):
             words = "has a length of more than four bytes" if length <= LONGEST else f"claims {length} bytes or more"
             raise MalformedRecord(base + at, f"a record of type {name(data[at])} {words}")
         if byte < 0x80:

@@ -44,8 +44,6 @@ class RecordReader:
     A reader that stands at the first record.
 
     :param fd: the open file; closing it is left to who opened it.
-    :ivar offset: where the record last read starts.
-    :ivar position: where the next one is looked for; may be set.
     :ivar size: how long the file was when reading began.
     """
 
@@ -53,11 +51,22 @@ class RecordReader:
         self._files = files
         self._fd = fd
         self.size = size
-        self.offset = 0
-        self.position = 0
-        self._base = 0
         self._window = b""
+        self._base = 0
+        self._at = 0  # index in the window of the next record
+        self._last = 0  # and of the one last read
+        self._run_start = 0  # offset where reading went on after the last pointer
         self._passed = 0
+
+    @property
+    def offset(self) -> int:
+        """Where the record last read starts."""
+        return self._base + self._last
+
+    @property
+    def position(self) -> int:
+        """Where the next record is looked for."""
+        return self._base + self._at
 
     def next(self) -> tuple[int, bytes]:
         """
@@ -66,11 +75,40 @@ class RecordReader:
         :raises MalformedRecord: when there is none, or pointers go round in circles.
         :raises OSError: when the file cannot be read.
         """
+        window = self._window
+        at = self._at
+        if at + 2 <= len(window):
+            length = window[at + 1]
+            end = at + 2 + length
+            if length < 0x80 and end <= len(window) and window[at] != record.POINTER:
+                self._last = at
+                self._at = end
+                return window[at], window[at + 2 : end]
         kind, data = self._record()
         while kind == record.POINTER:
             self._follow(data)
             kind, data = self._record()
         return kind, data
+
+    def seek(self, position: int) -> None:
+        """Go on elsewhere, as if the records between had been read."""
+        if 0 <= position - self._base <= len(self._window):
+            self._at = position - self._base
+        else:
+            self._window, self._base, self._at = b"", position, 0
+
+    def stands_at(self, position: int, kind: int) -> bool:
+        """
+        Whether an empty record of a type stands at a position; the reader stays where it is.
+
+        :raises OSError: when the file cannot be read.
+        """
+        at = position - self._base
+        if 0 <= at <= len(self._window) - 2:
+            found = self._window[at : at + 2]
+        else:
+            found = self._files.pread(self._fd, 2, position)
+        return found == bytes((kind, 0))
 
     def skip_lines(self) -> None:
         """
@@ -84,60 +122,48 @@ class RecordReader:
             if kind == record.POINTER:
                 self._follow(self._record()[1])
             elif kind in (record.LINE, record.LINE_PART, record.PADDING):
-                self._advance(end)
+                if self._base + end > self.size:
+                    raise MalformedRecord(self.position, f"the file ends inside a record of type {record.name(kind)}")
+                self._last = self._at
+                self.seek(self._base + end)
             else:
                 return
-
-    def stands_at(self, position: int, kind: int) -> bool:
-        """
-        Whether an empty record of a type stands at a position; the reader stays where it is.
-
-        :raises OSError: when the file cannot be read.
-        """
-        at = position - self._base
-        if not 0 <= at <= len(self._window) - 2:
-            if not 0 <= position <= self.size - 2:
-                return False
-            self._load(WINDOW, position)
-            at = 0
-        return self._window[at : at + 2] == bytes((kind, 0))
 
     def _follow(self, data: bytes) -> None:
         target = pointer_target(data, self.offset, self.size)
         if target:
-            self.position = target
+            self._passed += self.position - self._run_start
+            if self._passed > self.size:
+                raise MalformedRecord(self.offset, "the pointers go round in circles")
+            self._run_start = target
+            self.seek(target)
 
     def _record(self) -> tuple[int, bytes]:
         kind, start, end = self._header()
         if end > len(self._window):
-            self._load(self._base + end - self.position, self.position)
+            self._load(end - self._at)
             kind, start, end = self._header()
             if end > len(self._window):
                 raise MalformedRecord(self.position, f"the file ends inside a record of type {record.name(kind)}")
-        self._advance(end)
+        self._last = self._at
+        self._at = end
         return kind, self._window[start:end]
 
     def _header(self) -> tuple[int, int, int]:
-        """Type, start and end of the record at the position, as indexes of the window."""
-        at = self.position - self._base
-        if at >= 0:
-            try:
-                return record.parse_header(self._window, at, self._base)
-            except record.Incomplete:
-                pass
-        self._load(WINDOW, self.position)
+        """Type, start and end of the next record, as indexes of the window."""
         try:
-            return record.parse_header(self._window, 0, self._base)
+            return record.parse_header(self._window, self._at, self._base)
+        except record.Incomplete:
+            self._load(WINDOW)
+        try:
+            return record.parse_header(self._window, self._at, self._base)
         except record.Incomplete:
             raise MalformedRecord(self.position, "the file ends where another record should be") from None
 
-    def _load(self, size: int, position: int) -> None:
+    def _load(self, size: int) -> None:
+        """Read the window anew, from the next record on."""
+        position = self.position
         self._window = self._files.pread(self._fd, max(size, WINDOW), position)
+        self._last += self._base - position
         self._base = position
-
-    def _advance(self, end: int) -> None:
-        self.offset = self.position
-        self.position = self._base + end
-        self._passed += self.position - self.offset
-        if self._passed > self.size:
-            raise MalformedRecord(self.offset, "more records than the file holds: it was cut, or its pointers go round")
+        self._at = 0
