@@ -22,7 +22,7 @@ class KillTests(SynchronousTestCase):
         server had accepted it and its reply was still on the way at the moment of a kill.
         """
         dice = random.Random(20261122)
-        base = Path(self.mktemp())
+        base = Path(self.mktemp()).absolute()
         base.mkdir(parents=True)
         sink = Sink(base, delay=0.02)
         self.addCleanup(sink.stop)

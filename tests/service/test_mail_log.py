@@ -18,7 +18,7 @@ class MailLogTests(SynchronousTestCase):
         program = shutil.which("pflogsumm")
         if program is None:
             raise SkipTest("pflogsumm is not installed")
-        base = Path(self.mktemp())
+        base = Path(self.mktemp()).absolute()
         base.mkdir(parents=True)
         sink = Sink(base)
         self.addCleanup(sink.stop)
@@ -31,7 +31,7 @@ class MailLogTests(SynchronousTestCase):
         wait_until(lambda: sum("status=" in line for line in service.log_lines()) >= 100, 60, "a hundred outcomes")
         wait_until(lambda: len(service.queued()) == 10, 30, "only what is deferred is left")
         self.assertEqual(0, abs(service.stop()) % 15)
-        summary = subprocess.run([program, str(service.log)], capture_output=True, text=True, check=True).stdout
+        summary = subprocess.run([program, "--syslog_name=smtpclient", str(service.log)], capture_output=True, text=True, check=True).stdout
         counted = dict((words, int(number)) for number, words in re.findall(r"^ +(\d+) +(\w+)\b", summary, re.M))
         self.assertEqual(
             {"received": 0, "delivered": 70, "deferred": 10, "bounced": 20},
