@@ -95,7 +95,7 @@ COMPLAINTS: tuple[tuple[type[Exception], int, str], ...] = (
     (ValueError, os.EX_USAGE, "{error}"),
     (PermissionError, os.EX_NOPERM, "{error.filename}: {error.strerror}; be root, or the directory's owner"),
     (ConnectionRefusedError, os.EX_UNAVAILABLE, "no service runs in {path}; it tries all messages when it starts"),
-    (BlockingIOError, os.EX_TEMPFAIL, "somebody has the message for himself at this moment; try again"),
+    (FileNotFoundError, os.EX_TEMPFAIL, "{error.filename} has just moved on; try again"),
     (OSError, os.EX_IOERR, "{error.filename}: {error.strerror}"),
 )
 """What is said of an error, and the exit code; the first that fits."""

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.interfaces import IMessageContent
+from smtpclient.interfaces import IContentReader
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.observe.maillog import MailLog, MailLogFile
+from smtpclient.queue.content import BLOCK, SpoolContentReader
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import Folders
 from smtpclient.queue.queuefile import CorruptQueueFile, read_message
@@ -52,24 +53,31 @@ class QueueDirectory:
 
     :ivar long_ids: whether queue ids are long ones, for the width of their column.
     :raises NoQueueDirectory: when it is not there.
+    :raises OSError: when that cannot be told.
     """
 
     def __init__(self, parameters: Parameters, files: Files, clock: IReactorTime) -> None:
         self.path = parameters.text("queue_directory")
-        if not os.path.isdir(f"{self.path}/incoming"):
+        try:
+            found = files.stat(f"{self.path}/incoming")
+        except (FileNotFoundError, NotADirectoryError):
             raise NoQueueDirectory(
                 f"{self.path} is no queue directory; name the service's configuration with -c FILE, "
                 "or the directory with -o queue_directory=DIR"
-            )
+            ) from None
+        # What root makes must be the service's, or the service could not use it.
+        owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
         self.long_ids = parameters.boolean("enable_long_queue_ids")
         self._parameters = parameters
         self._maillog = MailLog(clock.seconds)
         hash_names = parameters.words("hash_queue_names")
         hash_depth = parameters.integer("hash_queue_depth")
         self._files = files
-        self._folders = Folders(self._files, self.path, hash_names, hash_depth)
-        self.spool = Spool(self.path, self._files, clock, self._maillog, hash_names=hash_names, hash_depth=hash_depth)
-        self._journal = Journal(self.spool, self._files, clock)
+        self._folders = Folders(files, self.path, hash_names, hash_depth)
+        self.spool = Spool(
+            self.path, files, clock, self._maillog, hash_names=hash_names, hash_depth=hash_depth, owner=owner
+        )
+        self._journal = Journal(self.spool, files, clock)
 
     def entries(self, *queues: str) -> Iterator[tuple[str, Entry]]:
         """
@@ -143,9 +151,16 @@ class QueueDirectory:
             self._maillog.publisher.addObserver(MailLogFile(path, name, program))
         return self._maillog
 
-    def content(self, listed: Listed) -> IMessageContent:
-        """The content of a message."""
-        return self.spool.content(listed.message.envelope, listed.queue)
+    def open_content(self, listed: Listed) -> IContentReader:
+        """
+        Start reading the content of a message.
+
+        :raises FileNotFoundError: when it has moved on.
+        :raises OSError: when it cannot be opened.
+        """
+        envelope = listed.message.envelope
+        path = self._folders.path(listed.queue, envelope.queue_id)
+        return SpoolContentReader(self._files, self._files.open(path), path, envelope.content_offset, BLOCK)
 
 
 __all__ = ["QUEUES", "CorruptQueueFile", "Listed", "NoQueueDirectory", "QueueDirectory"]

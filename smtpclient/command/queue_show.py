@@ -26,7 +26,6 @@ async def show(
     :param envelope: show what is known beside the content.
     :param content: show the content.
     :raises CorruptQueueFile: when the content cannot be made out.
-    :raises BlockingIOError: when somebody has the message to himself for a moment.
     :raises FileNotFoundError: when it has moved on.
     """
     both = envelope and content
@@ -41,7 +40,7 @@ async def show(
     if both:
         stdout.write(f"*** CONTENT {name} ***\n")
     if content:
-        reader = queue.content(listed).open()
+        reader = queue.open_content(listed)
         try:
             while block := await reader.next_block():
                 stdout.write(address.from_bytes(block))

@@ -2,7 +2,10 @@
 
 import os
 import socket
+import subprocess
 from unittest.mock import patch
+
+from twisted.trial.unittest import SkipTest
 
 from smtpclient.command import queue_change
 from smtpclient.mail.envelope import Recipient
@@ -269,3 +272,18 @@ class Errors(ChangeCase):
         """An error of the disk is told with the file."""
         self.assertEqual(self.failing(OSError(5, "Input/output error", "/spool/incoming/x")), os.EX_IOERR)
         self.assertEqual(self.stderr.getvalue(), "smtpclient queue hold: /spool/incoming/x: Input/output error\n")
+
+    def test_directory_that_may_not_be_looked_into(self) -> None:
+        """A directory that keeps the caller out is not said to be missing."""
+        with patch.object(self.files, "stat", side_effect=PermissionError(13, "Permission denied", self.path)):
+            self.assertEqual(self.perform("list"), os.EX_NOPERM)
+
+    def test_folders_that_root_makes_are_the_services(self) -> None:
+        """A sub-folder that a move by root needs belongs to the service, which could not use it otherwise."""
+        if os.geteuid() != 0:
+            raise SkipTest("only root can give files away")
+        queue_id = self.queue()
+        subprocess.run(["chown", "-R", "12345:23456", self.path], check=True)
+        self.assertEqual(self.perform("hold", queue_id, hash_queue_names="hold"), 0)
+        folder = os.stat(f"{self.path}/hold/{queue_id[0]}")
+        self.assertEqual((folder.st_uid, folder.st_gid), (12345, 23456))

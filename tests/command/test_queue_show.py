@@ -3,6 +3,7 @@
 import email.utils
 import fcntl
 import os
+from unittest.mock import patch
 
 from smtpclient.mail.envelope import Notify, Recipient, Return, Utf8
 from tests.command.queue_case import QueueCase
@@ -118,9 +119,19 @@ class Show(QueueCase):
         self.assertIn(f"incoming/{queue_id}", self.stderr.getvalue())
 
     def test_locked(self) -> None:
-        """A message that somebody has for himself may be shown in a moment."""
+        """A message that somebody has locked is shown, for looking takes no lock."""
         queue_id = self.queue()
         with open(f"{self.path}/incoming/{queue_id}") as other:
             fcntl.flock(other, fcntl.LOCK_EX)
+            self.assertEqual(self.perform("show", queue_id), 0)
+        self.assertIn("\nHello\n", self.stdout.getvalue())
+
+    def test_moves_on_meanwhile(self) -> None:
+        """A message that moves while it is looked at may be shown in a moment."""
+        queue_id = self.queue()
+        gone = FileNotFoundError(2, "No such file or directory", "/spool/incoming/x")
+        with patch.object(self.files, "open", side_effect=gone):
             self.assertEqual(self.perform("show", queue_id), os.EX_TEMPFAIL)
-        self.assertIn("try again", self.stderr.getvalue())
+        self.assertEqual(
+            self.stderr.getvalue(), "smtpclient queue show: /spool/incoming/x has just moved on; try again\n"
+        )
