@@ -6,6 +6,7 @@
 #   make matrix   the tests on every Python from 3.11 to 3.13 that is here
 #   make doc      the documents, as HTML in doc/_build/html
 #   make oracle ORACLE=DIR [PROFILE=seed|stock]   scripted deliveries, compared with what Postfix did
+#   make simulate [SEED=N] [RUNS=N] [TRACE=1]     the whole service in random worlds, with faults
 #   make clean    remove everything that the above made
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ TESTS ?= tests
 PROFILE ?= seed
 VERSIONS ?= 3.11 3.12 3.13
 
-.PHONY: run test check style types coverage matrix doc oracle clean
+.PHONY: run test check style types coverage matrix doc oracle simulate clean
 
 run: $(VENV)/.for-run
 	$(BIN)/python -m demo.run
@@ -55,6 +56,12 @@ matrix:
 
 oracle: $(VENV)/.for-test
 	$(BIN)/python tests/oracle.py --profile $(PROFILE) "$(ORACLE)"
+
+# Random worlds: by default as many as give ten thousand deliveries.
+SEED ?= 1
+RUNS ?= 0
+simulate: $(VENV)/.for-test
+	$(BIN)/python -m tests.simulation.run --seed $(SEED) --runs $(RUNS) $(if $(TRACE),--trace)
 
 clean:
 	rm -rf .venv .venv-3.* build dist doc/_build var .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache

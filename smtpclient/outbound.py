@@ -75,10 +75,11 @@ class Outbound(MultiService):
     :param defer: the same for deferrals.
     :param trace: the same for successes.
     :param resolver: where names are looked up; None: the servers of ``dns_servers``.
-    :param files: every file operation of the queue; None: the real ones.
+    :param files: every file operation of the queue; None: the real ones, with threads of our own.
     :param random: shuffles exchangers, makes ids; None: the system's.
     :param maillog: where lines go; None: one of its own, with ``maillog_file`` or Twisted's log behind it.
     :param drain_time: how long :meth:`stopService` lets deliveries end, seconds.
+    :param doors: listen on ``public/qmgr`` for programs beside this one that put mail into the queue.
     :raises ValueError: when a service that is named does not exist, or a parameter makes no sense here.
     """
 
@@ -95,6 +96,7 @@ class Outbound(MultiService):
         random: Random | None = None,
         maillog: MailLog | None = None,
         drain_time: float = 30.0,
+        doors: bool = True,
     ) -> None:
         super().__init__()
         self.parameters = parameters
@@ -106,6 +108,7 @@ class Outbound(MultiService):
         self._log_file: MailLogFile | None = None
         self.maillog = maillog or self._new_log()
         self._threads = ThreadPool(0, _THREADS, "smtpclient")
+        self._has_threads = files is None
         self._files = files or Files(reactor, self._threads)
         self.spool = self._new_spool()
         self._reports = self._new_reports(bounce, defer, trace)
@@ -122,6 +125,7 @@ class Outbound(MultiService):
         self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
         self.poller.setServiceParent(self)
         self._trigger = Trigger(self.poller.trigger, reactor)
+        self._wants_doors = doors
         self._doors: Doors | None = None
         self._rules = intake.Rules.from_parameters(parameters)
 
@@ -308,11 +312,13 @@ class Outbound(MultiService):
             self._log_file.after_fork()
         self.spool.prepare()
         try:
-            self._threads.start()
-            self._doors = _at_once(open_doors(self._reactor, self.spool.directory, self._trigger))
+            if self._has_threads:
+                self._threads.start()
+            if self._wants_doors:
+                self._doors = _at_once(open_doors(self._reactor, self.spool.directory, self._trigger))
             super().startService()
         except BaseException:
-            self._threads.stop()
+            self._stop_threads()
             self.spool.close()
             raise
 
@@ -329,10 +335,14 @@ class Outbound(MultiService):
         for service in self._reports:
             await providers.close(service)
         self.spool.close()
-        self._threads.stop()
+        self._stop_threads()
         self._receipts.stop()
         if self._log_file is not None:
             self._log_file.close()
+
+    def _stop_threads(self) -> None:
+        if self._has_threads:
+            self._threads.stop()
 
     def reopen_log(self) -> None:
         """Go on in a new log file after the old one was moved away."""

@@ -98,7 +98,7 @@ class Disk:
             _apply(self._kept_files, change)
         self._journal.clear()
         self.files = dict(self._kept_files)
-        for inode in set(self.files.values()):
+        for inode in dict.fromkeys(self.files.values()):
             if inode.kept is None:
                 # Never synced: a length and nothing else, as file systems leave it.
                 inode.data = inode.data[: self.random.randint(0, len(inode.data))]
@@ -150,6 +150,7 @@ class SimulatedFiles(Files):
         return found
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+        path = os.path.normpath(path)
         self._operation("open")
         exists = path in self.disk.files
         if flags & os.O_CREAT and exists and flags & os.O_EXCL:
@@ -193,6 +194,7 @@ class SimulatedFiles(Files):
         return _stat(self._open[fd].inode)
 
     def stat(self, path: str) -> os.stat_result:
+        path = os.path.normpath(path)
         self._operation("stat")
         return _stat(self._file(path))
 
@@ -204,10 +206,12 @@ class SimulatedFiles(Files):
         self._operation("chown")
 
     def chmod(self, path: str, mode: int) -> None:
+        path = os.path.normpath(path)
         self._operation("chmod")
         _chmod(self._file(path), mode)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
+        path = os.path.normpath(path)
         self._operation("chown")
 
     def ftruncate(self, fd: int, size: int) -> None:
@@ -224,6 +228,7 @@ class SimulatedFiles(Files):
         mine.lock = "x" if exclusive else "s"
 
     def rename(self, old: str, new: str) -> None:
+        old, new = os.path.normpath(old), os.path.normpath(new)
         self._operation("rename")
         inode = self.disk.files.get(old)
         if inode is None or os.path.dirname(new) not in self.disk.folders:
@@ -231,12 +236,14 @@ class SimulatedFiles(Files):
         self.disk.name({old: None, new: inode})
 
     def unlink(self, path: str) -> None:
+        path = os.path.normpath(path)
         self._operation("unlink")
         if path not in self.disk.files:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         self.disk.name({path: None})
 
     def mkdir(self, path: str, mode: int = 0o700) -> None:
+        path = os.path.normpath(path)
         self._operation("mkdir")
         if path in self.disk.folders:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
@@ -245,10 +252,12 @@ class SimulatedFiles(Files):
         self.disk.make_folder(path, mode)
 
     def utime(self, path: str, seconds: float) -> None:
+        path = os.path.normpath(path)
         self._operation("utime")
         self._file(path).mtime = seconds
 
     def scan(self, path: str) -> Iterator[str]:
+        path = os.path.normpath(path)
         self._operation("scan")
         if path not in self.disk.folders:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)

@@ -1,5 +1,5 @@
 """
-A network in memory: TCP and UDP between addresses, with latency, loss, resets and half-open connections.
+A network in memory: TCP between addresses, with latency, resets and half-open connections.
 
 Connections keep order and bytes, as TCP does. A side that does not read fills the other's window, and the other's
 producer is paused. What can go wrong is asked of a :class:`Weather` at each connect and each segment, which draws it
@@ -12,8 +12,8 @@ from random import Random
 from typing import Any
 
 from twisted.internet import address, error
-from twisted.internet.interfaces import IConnector, IConsumer, IListeningPort, ITCPTransport, IUDPTransport
-from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory, Protocol
+from twisted.internet.interfaces import IConnector, IConsumer, IListeningPort, ITCPTransport
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -32,7 +32,8 @@ class Weather:
     :param vanish: a connect is never answered.
     :param reset: a segment makes the connection break, seen by both sides.
     :param freeze: a segment and all after it go nowhere, and nobody is told: a half-open connection.
-    :param drop: a datagram is lost.
+    :param drop: a question to a name server gets no answer.
+    :param servfail: a name server does not know what it should.
     """
 
     random: Random
@@ -42,6 +43,7 @@ class Weather:
     reset: float = 0.0
     freeze: float = 0.0
     drop: float = 0.0
+    servfail: float = 0.0
 
     def delay(self) -> float:
         """How long something is on its way, seconds."""
@@ -203,7 +205,7 @@ class End:
         if not self.connected:
             return
         self.connected = False
-        self.network.ends.discard(self)
+        self.network.ends.pop(self, None)
         # As with a real socket, a protocol hears of its own abort in the next turn.
         self.network.clock.callLater(0, self._tell, why)
 
@@ -285,37 +287,6 @@ class Dial:
         return address.IPv4Address("TCP", *self._where)
 
 
-@implementer(IUDPTransport)
-class Datagrams:
-    """A UDP socket."""
-
-    def __init__(self, network: "Network", where: tuple[str, int], protocol: DatagramProtocol) -> None:
-        self._network, self.where, self.protocol = network, where, protocol
-        self._connected: tuple[str, int] | None = None
-
-    def write(self, packet: bytes, addr: tuple[str, int] | None = None) -> None:
-        """Send."""
-        target = addr or self._connected
-        weather = self._network.weather
-        if target is not None and not weather.strikes(weather.drop):
-            self._network.clock.callLater(weather.delay(), self._network.datagram, packet, self.where, target)
-
-    def connect(self, host: str, port: int) -> None:
-        """Talk to one peer only."""
-        self._connected = (host, port)
-
-    def getHost(self) -> address.IPv4Address:
-        """Where."""
-        return address.IPv4Address("UDP", *self.where)
-
-    def stopListening(self) -> None:
-        """Close."""
-        if self._network.sockets.pop(self.where, None) is not None:
-            self._network.clock.callLater(0, self.protocol.doStop)
-
-    loseConnection = stopListening
-
-
 @dataclass(eq=False)
 class Network:
     """The whole of it."""
@@ -323,8 +294,7 @@ class Network:
     clock: HeapClock
     weather: Weather
     ports: dict[tuple[str, int], Port] = field(default_factory=dict)
-    sockets: dict[tuple[str, int], Datagrams] = field(default_factory=dict)
-    ends: set[End] = field(default_factory=set)
+    ends: dict[End, None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     next_port: int = 20_000
 
@@ -341,7 +311,7 @@ class Network:
         here = ("10.0.0.1", self._free_port())
         mine, theirs = End(self, here, where), End(self, where, here)
         mine.other, theirs.other = theirs, mine
-        self.ends |= {mine, theirs}
+        self.ends |= {mine: None, theirs: None}
         return mine, theirs
 
     def listen(self, host: str, port: int, factory: Factory) -> Port:
@@ -361,16 +331,3 @@ class Network:
             self.weather.delay(), lambda: dial.answered(None if refused else self.ports.get((host, port)))
         )
         return dial
-
-    def bind(self, host: str, port: int, protocol: DatagramProtocol) -> Datagrams:
-        """Open a UDP socket."""
-        socket = Datagrams(self, (host or "10.0.0.1", port or self._free_port()), protocol)
-        self.sockets[socket.where] = socket
-        protocol.makeConnection(socket)
-        return socket
-
-    def datagram(self, packet: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
-        """A datagram arrives."""
-        socket = self.sockets.get(target)
-        if socket is not None:
-            socket.protocol.datagramReceived(packet, source)

@@ -5,20 +5,15 @@ A reactor of its own: the simulated clock and network, and threads that are none
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IReactorFromThreads,
-    IReactorTCP,
-    IReactorUDP,
-)
-from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory
+from twisted.internet.interfaces import IListeningPort, IReactorFromThreads, IReactorTCP
+from twisted.internet.protocol import ClientFactory, Factory
 from zope.interface import implementer
 
 from tests.simulation.clock import HeapClock
-from tests.simulation.network import Datagrams, Dial, Network, Weather
+from tests.simulation.network import Dial, Network, Weather
 
 
-@implementer(IReactorTCP, IReactorUDP, IReactorFromThreads)
+@implementer(IReactorTCP, IReactorFromThreads)
 class SimulatedReactor(HeapClock):
     """What the service takes for its reactor."""
 
@@ -36,12 +31,6 @@ class SimulatedReactor(HeapClock):
     def listenTCP(self, port: int, factory: Factory, backlog: int = 50, interface: str = "") -> IListeningPort:
         """Listen on the simulated network."""
         return self.network.listen(interface, port, factory)
-
-    def listenUDP(
-        self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = 8192
-    ) -> Datagrams:
-        """Open a socket on the simulated network."""
-        return self.network.bind(interface, port, protocol)
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """There are no threads: in the next turn."""
