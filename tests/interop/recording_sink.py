@@ -1,0 +1,110 @@
+"""
+An SMTP server that accepts everything and keeps the very bytes of each message.
+"""
+
+import re
+import socketserver
+import threading
+from dataclasses import dataclass, field
+
+_GREETING = b"220 sink.test ESMTP\r\n"
+_EHLO = (
+    b"250-sink.test\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
+    b"250 ENHANCEDSTATUSCODES\r\n"
+)
+
+
+@dataclass
+class Transaction:
+    """One message as it came: the commands' arguments, and all bytes from the 354 to the end."""
+
+    mail: str
+    recipients: list[str] = field(default_factory=list)
+    wire: bytes = b""
+
+
+class RecordingSink:
+    """
+    The server, running in threads of its own.
+
+    :ivar transactions: what has been delivered, in order.
+    """
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.transactions: list[Transaction] = []
+        self._news = threading.Condition()
+        sink = self
+
+        class Session(socketserver.StreamRequestHandler):
+            """One connection."""
+
+            def handle(self) -> None:
+                """Talk until the client says QUIT or goes away."""
+                sink._talk(self)
+
+        class Server(socketserver.ThreadingTCPServer):
+            """Many connections."""
+
+            allow_reuse_address = True
+            daemon_threads = True
+            request_queue_size = 100
+
+        self._server = Server((address, 0), Session)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Accept no more connections."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait(self, count: int, timeout: float) -> bool:
+        """Wait until so many messages have come; False when the time is over."""
+        with self._news:
+            return self._news.wait_for(lambda: len(self.transactions) >= count, timeout)
+
+    def _talk(self, session: socketserver.StreamRequestHandler) -> None:
+        session.wfile.write(_GREETING)
+        current = Transaction("")
+        while line := session.rfile.readline():
+            verb, _, argument = line.decode("utf-8", "replace").rstrip("\r\n").partition(" ")
+            reply = b"250 2.0.0 Ok\r\n"
+            match verb.upper():
+                case "EHLO":
+                    reply = _EHLO
+                case "MAIL":
+                    current = Transaction(argument)
+                case "RCPT":
+                    current.recipients.append(argument)
+                case "DATA":
+                    session.wfile.write(b"354 Go on\r\n")
+                    try:
+                        current.wire = _read_message(session)
+                    except ConnectionError:
+                        return
+                    with self._news:
+                        self.transactions.append(current)
+                        self._news.notify_all()
+                case "QUIT":
+                    session.wfile.write(b"221 2.0.0 Bye\r\n")
+                    return
+            session.wfile.write(reply)
+
+
+def _read_message(session: socketserver.StreamRequestHandler) -> bytes:
+    """All bytes up to and including the line that is a dot."""
+    lines = [b"\r\n"]  # so that a message may begin with its end
+    while True:
+        line = session.rfile.readline()
+        if not line:
+            raise ConnectionError("the client has gone away inside a message")
+        lines.append(line)
+        if line == b".\r\n" and lines[-2].endswith(b"\r\n"):
+            return b"".join(lines[1:])
+
+
+def address_of(argument: str) -> str:
+    """The address in the argument of MAIL or RCPT, without quotes."""
+    found = re.match(r"(?:FROM|TO):<(.*?)>(?: |$)", argument, re.I)
+    assert found is not None, argument
+    return found[1]
