@@ -1,0 +1,58 @@
+"""
+Success reports, the queue's own way: recorded in the spool, sent when all recipients have been tried.
+
+The sender asks for them with NOTIFY=SUCCESS (RFC 3461). Who passes a message on to a server that knows the extension
+passes the request on as well and must not report (section 5.2.2); where the server does not know it, the report says
+``relayed``.
+
+Promises: a recipient is recorded on disk before :meth:`QueueTraces.append` returns; what nobody asked for, or what
+another server now has to report, is not recorded.
+
+Known limits: for a server that speaks LMTP the report says ``relayed`` too, as Postfix's does by default: an outcome
+does not tell whether a mailbox was behind it.
+"""
+
+from zope.interface import implementer
+
+from smtpclient.interfaces import IMessageContent, ITraceService
+from smtpclient.mail.envelope import Envelope, Notify
+from smtpclient.mail.outcome import Outcome
+from smtpclient.report.entry import from_outcome
+from smtpclient.report.journal import Journal
+from smtpclient.report.notification import Notification
+
+KIND = "trace"
+
+
+def is_due(outcome: Outcome) -> bool:
+    """Whether the sender is to hear from us that this recipient's mail was delivered."""
+    return Notify.SUCCESS in outcome.recipient.notify and not outcome.relayed_dsn
+
+
+@implementer(ITraceService)
+class QueueTraces:
+    """What Postfix does with trace(8)."""
+
+    def __init__(self, journal: Journal, notification: Notification) -> None:
+        self._journal = journal
+        self._notification = notification
+
+    async def append(self, envelope: Envelope, outcome: Outcome) -> None:
+        """
+        Record one delivered recipient durably, if its sender is to hear of it from us.
+
+        :raises OSError: when it could not be recorded; nothing of it remains.
+        """
+        if is_due(outcome):
+            prefix = f"delivery via {outcome.relay}: " if outcome.peer else ""
+            await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, "relayed", prefix))
+
+    async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
+        """
+        Report those recorded, if any, and forget the record.
+
+        :raises Exception: when the report could not be queued, or the record not be read or removed; it is kept then.
+        """
+        entries = await self._journal.read(KIND, envelope.queue_id)
+        await self._notification.delivered(envelope, entries, content)
+        self._journal.forget(KIND, envelope.queue_id)
