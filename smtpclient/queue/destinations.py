@@ -1,0 +1,184 @@
+"""
+Every destination that has mail or a past, and whose turn it is.
+
+Destinations take turns: each starts one request, then the next one's turn comes. Those for which nothing is under
+way come first, and a fifth of the delivery slots is kept for them: so destinations that are slow enough to fill
+all their windows slow down each other, not the rest of the world.
+
+A destination is forgotten as soon as nothing waits for it and nothing is under way, with all that its window has
+learnt. Only one that is dead is remembered until its time is over.
+
+Promises: every operation takes the same time, however many destinations there are; only what has mail or is dead is in
+memory.
+
+Does not: start requests (``scheduler``).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from smtpclient.mail.outcome import SiteFailure
+from smtpclient.queue.destination_queue import LOCAL, Destination, DestinationState, TransportSettings
+
+RESERVED = 5
+"""One delivery slot in so many is for destinations that have nothing under way."""
+
+
+class Destinations:
+    """
+    The destinations of one scheduler.
+
+    :param settings: says how mail of a transport is scheduled.
+    :param delivery_limit: how many requests may be under way at once, to all destinations together.
+    :param wake: called when a destination may start something again by the mere passing of time.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[str], TransportSettings],
+        delivery_limit: int,
+        clock: IReactorTime,
+        wake: Callable[[], object],
+    ) -> None:
+        self._settings = settings
+        self._limit = delivery_limit
+        self._limit_of_busy = max(delivery_limit - delivery_limit // RESERVED, 1)
+        self._clock = clock
+        self._wake = wake
+        self._known: dict[tuple[str, str], Destination] = {}
+        # In the order of their turns. An OrderedDict gives its first key in constant time, which a dict does not
+        # when many before it have been deleted.
+        self._untouched: OrderedDict[Destination, None] = OrderedDict()
+        self._busy: OrderedDict[Destination, None] = OrderedDict()
+        self._dead: OrderedDict[Destination, None] = OrderedDict()
+        self._pauses: dict[Destination, IDelayedCall] = {}
+        self.running = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, transport: str, next_hop: str) -> Destination:
+        """The destination of a route."""
+        now = self._clock.seconds()
+        if self._dead:
+            self._revive_due(now)
+        destination = self._known.get((transport, next_hop))
+        if destination is None:
+            destination = Destination(transport, next_hop, self._settings(transport), now)
+            self._known[transport, next_hop] = destination
+        elif destination.suspension is not None and destination.suspended_until <= now:
+            self._revive(destination)
+        return destination
+
+    def refusing(self, failure: SiteFailure) -> Destination:
+        """A destination that is not contacted, whatever happens: its mail is deferred with this failure."""
+        words = f"{failure.status} {failure.reason}"
+        destination = self._known.get(("", words))
+        if destination is None:
+            destination = Destination("retry", words, LOCAL, self._clock.seconds(), failure)
+            self._known[destination.key] = destination
+        return destination
+
+    def next(self) -> Destination | None:
+        """
+        Whose turn it is; it has to take a request now, or :meth:`update` be told that it did not.
+
+        :return: None when nobody waits who may start, or all slots are taken.
+        """
+        while True:
+            if self._untouched and self.running < self._limit:
+                destination, _ = self._untouched.popitem(last=False)
+            elif self._busy and self.running < self._limit_of_busy:
+                destination, _ = self._busy.popitem(last=False)
+            else:
+                return None
+            destination.turn = None
+            if destination.suspension is not None and destination.suspended_until <= self._clock.seconds():
+                self._revive(destination)
+                if not destination.may_start():
+                    continue  # more of its mail is being deferred than its window allows deliveries
+            return destination
+
+    def update(self, destination: Destination) -> None:
+        """Give a destination its place among the turns, or none, after anything about it has changed."""
+        turn = None
+        if destination.may_start():
+            turn = self._busy if destination.running else self._untouched
+        # After a clear() its place may be another's.
+        elif destination.idle() and self._known.get(destination.key) is destination:
+            del self._known[destination.key]
+        if turn is not destination.turn:
+            if destination.turn is not None:
+                del destination.turn[destination]
+            if turn is not None:
+                turn[destination] = None
+            destination.turn = turn
+
+    def succeeded(self, destination: Destination) -> None:
+        """It could be used: its window may grow, and if it was dead it lives."""
+        destination.succeeded()
+        if self._dead:
+            self._dead.pop(destination, None)
+
+    def failed(self, destination: Destination, failure: SiteFailure, retry_time: float) -> bool:
+        """
+        It could not be used: its window shrinks, or it is dead.
+
+        :param retry_time: for how long, seconds.
+        :return: whether it has died of it.
+        """
+        died = destination.failed(failure, self._clock.seconds() + retry_time)
+        if died:
+            self._dead[destination] = None
+        return died
+
+    def pause(self, destination: Destination) -> None:
+        """Keep the next delivery to a destination apart from the last one by its ``destination_rate_delay``."""
+        destination.paused = True
+        self._pauses[destination] = self._clock.callLater(destination.settings.rate_delay, self._resume, destination)
+
+    def forget_dead(self) -> None:
+        """Let every destination be tried again."""
+        for destination in list(self._dead):
+            self._revive(destination)
+            self.update(destination)
+
+    def clear(self) -> None:
+        """Forget everything and leave no timer behind; requests under way end as if nothing had happened."""
+        for pause in self._pauses.values():
+            pause.cancel()
+        for destination in self._known.values():
+            destination.clear()
+        for table in (self._pauses, self._known, self._untouched, self._busy, self._dead):
+            table.clear()
+
+    def states(self) -> Iterator[DestinationState]:
+        """A snapshot of each, for the operator."""
+        for destination in list(self._known.values()):
+            yield destination.state()
+
+    def _resume(self, destination: Destination) -> None:
+        del self._pauses[destination]
+        destination.paused = False
+        self.update(destination)
+        self._wake()
+
+    def _revive(self, destination: Destination) -> None:
+        self._dead.pop(destination, None)
+        destination.revive()
+
+    def _revive_due(self, now: float) -> None:
+        """
+        Forget the dead whose time is over.
+
+        They stand in the order of their deaths, not of their revivals; one that waits behind another with a longer
+        time is revived when its own turn or mail comes.
+        """
+        while self._dead:
+            destination = next(iter(self._dead))
+            if destination.suspended_until > now:
+                return
+            self._revive(destination)
+            self.update(destination)

@@ -1,0 +1,216 @@
+"""
+Making requests: whoever's turn it is, one after the other, and what is learnt from how they end.
+
+Promises: a delivery that raises costs a warning and negative feedback for its destination; its recipients stay queued
+and nothing else notices. One turn of the reactor starts at most :data:`STARTS` requests. A delivery that ends at once
+does not make the stack deeper.
+
+Does not: decide where a recipient's mail goes, or what becomes of a message (``scheduler``).
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from smtpclient.mail.envelope import QueuedMessage
+from smtpclient.mail.outcome import Outcome, SiteFailure
+from smtpclient.mail.request import DeliveryRequest, DeliveryResult
+from smtpclient.observe.maillog import MailLog
+from smtpclient.queue.active_message import ActiveMessage
+from smtpclient.queue.destination_queue import Destination
+from smtpclient.queue.destinations import Destinations
+from smtpclient.queue.scheduler_settings import SchedulerSettings
+from smtpclient.queue.spool import CorruptQueueFile
+
+Deliver = Callable[[DeliveryRequest], Awaitable[DeliveryResult]]
+Defer = Callable[[DeliveryRequest, SiteFailure], Awaitable[DeliveryResult]]
+
+STARTS = 100
+"""How many requests are started in one turn of the reactor."""
+
+_TRANSPORT = SiteFailure("4.3.0", "unknown mail transport error")
+_NO_VERDICT = SiteFailure("", "")  # the delivery says nothing about its destination
+
+
+class Dispatch:
+    """
+    Makes the requests of one scheduler.
+
+    :param deliver: makes one request and returns its settled outcomes. A recipient whose outcome is missing stays
+        queued, and its message cannot expire in this attempt.
+    :param defer: the same without contacting anybody: every recipient is deferred with the failure given.
+    :param read: reads an active message again, for what a broken delivery has left of it.
+    :param ended: told when a request of a message is over, and how many recipients it had; returns what is to be done
+        now that it was the last one, or None.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        deliver: Deliver,
+        defer: Defer,
+        read: Callable[[str], QueuedMessage],
+        ended: Callable[[ActiveMessage, int], Coroutine[Deferred[Any], Any, None] | None],
+        settings: SchedulerSettings,
+        clock: IReactorTime,
+        maillog: MailLog,
+    ) -> None:
+        self._deliver = deliver
+        self._defer = defer
+        self._read = read
+        self._ended = ended
+        self._settings = settings
+        self._clock = clock
+        self._maillog = maillog
+        self.destinations = Destinations(settings.transports, settings.delivery_limit, clock, self.start)
+        self._tasks: set[Deferred[None]] = set()
+        self._starting = False
+        self._turn: IDelayedCall | None = None
+        self.stopped = False
+
+    def start(self) -> None:
+        """Start what may start."""
+        # A delivery that ends inside its start must not start the next one in there: the loop below will.
+        if self._starting or self.stopped:
+            return
+        self._starting = True
+        try:
+            for _ in range(STARTS):
+                destination = self.destinations.next()
+                if destination is None:
+                    return
+                self._start(destination)
+        finally:
+            self._starting = False
+        if self._turn is None:
+            self._turn = self._clock.callLater(0, self._next_turn)
+
+    def stop(self) -> None:
+        """Start nothing any more, and forget who waits."""
+        self.stopped = True
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        self.destinations.clear()
+
+    def break_off(self) -> None:
+        """Cancel what is under way."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    def spawn(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
+        """Let something go on by itself, until it ends or is broken off."""
+        task = Deferred.fromCoroutine(coroutine)
+        if not task.called:
+            self._tasks.add(task)
+            task.addBoth(self._forget, task)
+
+    def _forget(self, result: object, task: "Deferred[None]") -> object:
+        self._tasks.discard(task)
+        return result
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        self.start()
+
+    def _start(self, destination: Destination) -> None:
+        active, recipients = destination.take()
+        self.destinations.running += 1
+        self.destinations.update(destination)
+        active.waiting -= len(recipients)
+        active.running += 1
+        request = DeliveryRequest(
+            active.message.envelope,
+            recipients,
+            destination.transport,
+            destination.next_hop,
+            active.content,
+            active.activated,
+            destination.has_backlog,
+        )
+        self.spawn(self._make(destination, active, request))
+
+    async def _make(self, destination: Destination, active: ActiveMessage, request: DeliveryRequest) -> None:
+        """Make one request and learn from it."""
+        suspension = destination.suspension
+        try:
+            if suspension is None:
+                result = await self._deliver(request)
+            else:
+                result = await self._defer(request, suspension)
+        except Exception as error:
+            result = await self._broken(active, request, error)
+        active.settle(result.outcomes)
+        active.running -= 1
+        destinations = self.destinations
+        if suspension is None:
+            self._learn(destination, result.site_failure)
+        destination.ended()
+        destinations.running -= 1
+        if suspension is None and destination.settings.rate_delay and not self.stopped:
+            destinations.pause(destination)
+        destinations.update(destination)
+        completion = self._ended(active, len(request.recipients))
+        self.start()
+        if completion is not None:
+            await completion
+
+    def _learn(self, destination: Destination, failure: SiteFailure | None) -> None:
+        """Take the feedback of one delivery."""
+        if failure is None:
+            self.destinations.succeeded(destination)
+        elif failure is _TRANSPORT:
+            self.destinations.failed(destination, failure, self._settings.transport_suspension)
+        elif failure is not _NO_VERDICT:
+            self.destinations.failed(destination, failure, self._settings.suspension)
+
+    async def _broken(self, active: ActiveMessage, request: DeliveryRequest, error: Exception) -> DeliveryResult:
+        """
+        What is known after a delivery that raised.
+
+        Some of its recipients may have been settled. Those that are still to be done according to the queue file are
+        deferred, so that the operator sees them and their message can expire.
+        """
+        queue_id = active.queue_id
+        if isinstance(error, CancelledError) and self.stopped:
+            active.interrupted = True
+            return DeliveryResult((), _NO_VERDICT)
+        if isinstance(error, CorruptQueueFile):
+            active.corrupt = str(error)
+            return DeliveryResult((), _NO_VERDICT)
+        queued: set[int] | None = None
+        try:
+            queued = {recipient.offset for recipient in self._read(queue_id).recipients}
+        except FileNotFoundError:
+            return DeliveryResult((), _NO_VERDICT)  # the message was taken away: completion will say so
+        except Exception as again:
+            self._maillog.warning("qmgr", f"cannot read the queue file again: {_words(again)}", queue_id)
+        words = f"delivery via {request.transport}:{request.next_hop} failed: {_words(error)}"
+        self._maillog.warning("qmgr", words + "; its recipients stay queued", queue_id)
+        self._log.failure("{queue_id}: delivery failed", Failure(error), queue_id=queue_id)
+        outcomes: tuple[Outcome, ...] = ()
+        if queued is not None:
+            left = tuple(recipient for recipient in request.recipients if recipient.offset in queued)
+            active.lose_sight(len(request.recipients) - len(left))
+            if left:
+                outcomes = await self._note(replace(request, recipients=left))
+        return DeliveryResult(outcomes, _TRANSPORT)
+
+    async def _note(self, request: DeliveryRequest) -> tuple[Outcome, ...]:
+        """Defer what a broken delivery has left, as far as that can be done."""
+        try:
+            return (await self._defer(request, _TRANSPORT)).outcomes
+        except Exception as error:
+            words = f"cannot defer {len(request.recipients)} recipients: {_words(error)}; they stay queued all the same"
+            self._maillog.warning("qmgr", words, request.envelope.queue_id)
+            return ()
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,316 @@
+"""
+The poller: finds what is due in the queue directory, claims it, reads it, hands it to the scheduler.
+
+It looks through ``incoming/`` and ``deferred/`` every ``queue_run_delay`` and when the door bell rings
+(:mod:`smtpclient.queue.trigger`), as long as the scheduler has room; one file from the one, one from the other, so
+that a backlog in either does not hold up the other. A file of ``deferred/`` whose time comes before the next look is
+taken on time.
+
+What can be wrong with a file, and what becomes of it:
+
+==========================  ===================================================================================
+damaged                     ``corrupt/``, with a line in the log that says what and where
+locked by somebody else     ``deferred/`` for a minute; it is being delivered by a queue manager before us
+gone                        nothing: an operator was faster
+unreadable for now          ``deferred/`` for a minute, one warning a minute; where the next file would fare no better
+                            (full disk, no file descriptors left), the poller rests for a few seconds
+stranded in ``active/``     a move failed earlier; found by the next look at ``deferred/`` and taken from there
+==========================  ===================================================================================
+
+Promises: nothing stops it but :meth:`Poller.stopService`; a turn of the reactor is about 5 ms at most; what is put
+back, because its destination has more than its share of the active queue (:mod:`smtpclient.queue.scheduler`) or because
+it cannot be read, takes no more than a fifth of the time; memory does not grow with the number of files.
+
+Does not: watch the folders; a file that nobody rings for is found by the next look.
+
+Known limits: mail for a file that ``postsuper -e`` marks after it was remembered expires one attempt later than asked.
+"""
+
+import errno
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Self
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from smtpclient.config.parameters import Parameters
+from smtpclient.mail.envelope import QueuedMessage
+from smtpclient.observe.maillog import MailLog
+from smtpclient.queue.queue_pass import QueuePass, Upcoming
+from smtpclient.queue.scheduler import Scheduler
+from smtpclient.queue.spool import BusyQueueFile, CorruptQueueFile, Entry, Spool
+
+SLICE = 0.005
+"""About how long one turn may take, seconds."""
+
+_STEPS = 50  # files claimed in one turn, should the clock stand still
+_FUTURE = 1.0  # seconds; a file in incoming/ that is younger than that has been written by a clock ahead of ours
+_FRESH = 0.25  # seconds between a message's arrival time and its file's, if nobody has touched the file since
+_RETRY = 60.0  # seconds until a file that could not be taken is looked at again
+_REST = 5.0  # seconds without claiming after the system has said that it has none left of something
+_NONE_LEFT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+_REST_PER_WORK = 4.0  # when work is mostly in vain: four parts of rest to one of work
+_WARN_EVERY = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class PollerSettings:
+    """
+    How often.
+
+    :param queue_run_delay: from one look to the next, seconds.
+    :param stop_patience: how long deliveries under way may go on when the service stops, seconds.
+    """
+
+    queue_run_delay: float = 300.0
+    stop_patience: float = 30.0
+
+    @classmethod
+    def from_parameters(cls, parameters: Parameters) -> Self:
+        """Take them from the configuration."""
+        return cls(queue_run_delay=parameters.seconds("queue_run_delay"))
+
+
+class Poller(Service):
+    """
+    Feeds a scheduler from a spool, for as long as the service runs.
+
+    :param spool: prepared before the service starts.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, spool: Spool, scheduler: Scheduler, settings: PollerSettings, clock: IReactorTime, maillog: MailLog
+    ) -> None:
+        self._spool = spool
+        self._scheduler = scheduler
+        self._settings = settings
+        self._clock = clock
+        self._maillog = maillog
+        self._incoming = QueuePass(spool.scan, "incoming")
+        # What a failed move has left in active/ is due like anything in deferred/.
+        self._deferred = QueuePass(spool.scan, "active", "deferred")
+        self._upcoming = Upcoming()
+        self._next_run = 0.0
+        self._deferred_next = False  # whose turn it is
+        self._timer: IDelayedCall | None = None
+        self._resting_until = 0.0
+        self._waiting_for_room = False
+        self._put_back = 0
+        self._warned: dict[int | None, float] = {}
+
+    def startService(self) -> None:
+        """Look at everything that is due, and go on."""
+        super().startService()
+        self._scheduler.observe(self._room_made, self._postponed)
+        self._scheduler.resume()
+        self._next_run = self._resting_until = self._clock.seconds()
+        self._plan(0)
+
+    def stopService(self) -> "Deferred[None]":
+        """
+        Claim nothing any more.
+
+        :return: fires when the deliveries under way have ended or were broken off.
+        """
+        super().stopService()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._incoming.stop()
+        self._deferred.stop()
+        self._upcoming.clear()
+        return Deferred.fromCoroutine(self._scheduler.drain(self._settings.stop_patience))
+
+    def trigger(self, letters: Collection[str]) -> None:
+        """
+        Do what the door bell asks for.
+
+        :param letters: ``W`` or ``I``: look at ``incoming/``; ``D``: at ``deferred/``; ``A``: ignore times at the next
+            look at ``deferred/``; ``F``: forget which destinations are dead.
+        """
+        if not self.running:
+            return
+        if "F" in letters:
+            self._scheduler.forget_dead()
+        if "W" in letters or "I" in letters:
+            self._incoming.ask()
+        if "D" in letters:
+            self._deferred.ask(ignore_times="A" in letters)
+        elif "A" in letters:
+            self._deferred.ignore_times_next()
+        self._hurry()
+
+    # -- when -----------------------------------------------------------------------------------------------------
+
+    def _plan(self, delay: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.callLater(delay, self._turn)
+
+    def _hurry(self) -> None:
+        """Have a turn soon, but not while the poller rests."""
+        self._waiting_for_room = False
+        self._plan(max(self._resting_until - self._clock.seconds(), 0.0))
+
+    def _room_made(self) -> None:
+        if self._waiting_for_room and self.running:
+            self._hurry()
+
+    def _postponed(self, queue_id: str, due: float) -> None:
+        """A message was put back; it is taken again when its time has come, without another look for it."""
+        self._put_back += 1
+        if self.running:
+            self._upcoming.add(Entry(queue_id, due, 0o700))
+
+    def _turn(self) -> None:
+        """Work for a little while, then plan when to go on."""
+        self._timer = None
+        begun = self._clock.seconds()
+        if begun >= self._next_run:
+            self._next_run = begun + self._settings.queue_run_delay
+            for queue in (self._incoming, self._deferred):
+                if not queue.under_way:
+                    queue.ask()
+        put_back = self._put_back
+        taken = 0
+        while taken < _STEPS and begun >= self._resting_until and self._scheduler.room:
+            if not self._pending():
+                break
+            self._step()
+            taken += 1
+            if not 0 <= self._clock.seconds() - begun < SLICE:
+                break
+        self._rest(begun, taken, self._put_back - put_back)
+        self._plan_next(self._clock.seconds())
+
+    def _rest(self, begun: float, taken: int, put_back: int) -> None:
+        """What is put back costs as much as what is delivered, and is worth nothing: let it not eat up the time."""
+        if put_back * 2 > taken:
+            now = self._clock.seconds()
+            worked = min(max(now - begun, 0.0), 10 * SLICE)
+            self._resting_until = max(self._resting_until, now + worked * _REST_PER_WORK)
+
+    def _pending(self) -> bool:
+        due = self._upcoming.due
+        return self._incoming.pending or self._deferred.pending or (due is not None and due <= self._clock.seconds())
+
+    def _plan_next(self, now: float) -> None:
+        due = self._upcoming.due
+        at = self._next_run if due is None else min(self._next_run, due)
+        if self._scheduler.room:
+            if self._pending():
+                at = now
+        else:
+            self._waiting_for_room = True
+            at = self._next_run
+        self._plan(max(at, self._resting_until, now) - now)
+
+    # -- what -----------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Take one file, if one is found soon: one from incoming/, one from deferred/."""
+        self._deferred_next = not self._deferred_next
+        if self._deferred_next:
+            found = self._look(self._incoming) or self._from_deferred()
+        else:
+            found = self._from_deferred() or self._look(self._incoming)
+        if found is not None:
+            try:
+                self._take(*found)
+            except OSError as error:
+                self._put_back += 1
+                if error.errno in _NONE_LEFT:
+                    self._resting_until = self._clock.seconds() + _REST
+                self._warn("cannot take a message from the queue", error)
+            except Exception:
+                # Whatever it is: the next message must not wait for it to be repaired.
+                self._log.failure("{queue_id}: cannot be taken", queue_id=found[1].queue_id)
+
+    def _from_deferred(self) -> tuple[str, Entry] | None:
+        entry = self._upcoming.pop(self._clock.seconds())
+        return ("deferred", entry) if entry is not None else self._look(self._deferred)
+
+    def _look(self, queue: QueuePass) -> tuple[str, Entry] | None:
+        try:
+            return queue.next(lambda folder, entry: self._wanted(queue, folder, entry))
+        except OSError as error:
+            self._next_run = min(self._next_run, self._clock.seconds() + _REST)
+            self._warn("cannot look through the queue", error)
+            return None
+
+    def _wanted(self, queue: QueuePass, folder: str, entry: Entry) -> bool:
+        """Whether a file is to be taken now."""
+        if entry.queue_id in self._scheduler or not (entry.complete or entry.damaged):
+            return False
+        now = self._clock.seconds()
+        if queue.ignore_times or entry.due <= (now + _FUTURE if folder == "incoming" else now):
+            return True
+        if folder == "deferred" and entry.due < self._next_run:
+            self._upcoming.add(entry)
+        return False
+
+    def _take(self, folder: str, entry: Entry) -> None:
+        """
+        Claim a file and have its message delivered.
+
+        :raises OSError: when that cannot be done now; the file is in one of the folders that are looked at.
+        """
+        queue_id = entry.queue_id
+        self._upcoming.discard(queue_id)
+        if queue_id in self._scheduler:
+            return
+        if entry.damaged:
+            self._spool.set_aside(queue_id, folder, "marked as damaged by a delivery agent")
+            return
+        if folder != "active" and not self._spool.claim(queue_id, folder):
+            return
+        message = self._read(queue_id)
+        if message is not None:
+            fresh = (
+                folder == "incoming" and not message.finished and abs(entry.due - message.envelope.arrival) <= _FRESH
+            )
+            self._scheduler.accept(message, fresh=fresh, expire=entry.expire_now)
+
+    def _read(self, queue_id: str) -> QueuedMessage | None:
+        """
+        Read a claimed message, or put its file where it belongs.
+
+        :raises OSError: when it cannot be read, or cannot be moved.
+        """
+        try:
+            return self._spool.read(queue_id)
+        except FileNotFoundError:
+            return None
+        except CorruptQueueFile as error:
+            self._spool.set_aside(queue_id, "active", f"offset {error.offset}: {error.why}")
+            return None
+        except BusyQueueFile:
+            self._maillog.info("qmgr", "skipped, still being delivered", queue_id)
+            self._leave(queue_id)
+            return None
+        except Exception:
+            self._leave(queue_id)
+            raise
+
+    def _leave(self, queue_id: str) -> None:
+        """
+        Put a claimed message where it is found again in a minute.
+
+        :raises OSError: when it cannot be moved; it is then found in active/.
+        """
+        due = self._clock.seconds() + _RETRY
+        if self._spool.defer(queue_id, due):
+            self._upcoming.add(Entry(queue_id, due, 0o700))
+
+    def _warn(self, words: str, error: OSError) -> None:
+        """Say so, but not for every file of a disk that is full."""
+        now = self._clock.seconds()
+        if now >= self._warned.get(error.errno, 0.0) + _WARN_EVERY:
+            self._warned[error.errno] = now
+            name = errno.errorcode.get(error.errno or 0, "error")
+            self._maillog.warning("qmgr", f"{words}: {error} ({name}); it is tried again")

@@ -1,0 +1,352 @@
+"""
+The scheduler: messages in, one request after another to every destination, messages out to completion.
+
+A message that was claimed is accepted here: its recipients are routed, sorted by domain and local part, and given to
+the queues of their destinations. Destinations take turns (``destinations``), messages take turns inside a destination
+(``destination_queue``), a window says how many requests to a destination may be under way (``concurrency``), requests
+are made by ``dispatch``. When the last request of a message has ended, ``completion`` decides about its file.
+
+Promises:
+
+* one message is never active twice, and one recipient is never in two requests;
+* a delivery that raises costs a warning and negative feedback, its recipients stay queued, the service goes on;
+* memory: at most ``active_limit`` messages; a message with more than ``recipient_minimum`` recipients is only taken
+  while fewer than ``recipient_limit`` recipients are in memory, or alone;
+* no destination fills the active queue: mail for it is *held back*, that is, put into ``deferred/`` for a short while,
+  as soon as it has :data:`SHARE` times as many messages as there are places free. One slow destination gets
+  four fifths of all places, two get four ninths each, and there is always a place for a destination without mail;
+* the cost of a message does not depend on how many others there are.
+
+Does not: read the queue directory (``poller``), log outcomes (``delivery.settlement``), know SMTP.
+
+Known limits: a message is read whole, so one of a million recipients is in memory with all of them; sorting them
+is one pause of the reactor, about 50 ms for 50,000.
+"""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from smtpclient.delivery.routing import Route
+from smtpclient.interfaces import IMessageContent
+from smtpclient.mail.address import external
+from smtpclient.mail.envelope import Envelope, QueuedMessage, Recipient
+from smtpclient.mail.outcome import SiteFailure
+from smtpclient.observe.maillog import MailLog
+from smtpclient.queue.active_message import ActiveMessage
+from smtpclient.queue.completion import Completion
+from smtpclient.queue.destination_queue import Destination, DestinationState
+from smtpclient.queue.dispatch import Defer, Deliver, Dispatch
+from smtpclient.queue.scheduler_settings import SchedulerSettings
+
+RouteTo = Callable[[Recipient, str], Route]
+
+_Key = tuple[str, str] | SiteFailure  # transport and next hop, or why the mail goes nowhere
+_Groups = dict[_Key, list[Recipient]]
+
+SHARE = 4
+"""How many times the free places of the active queue one destination may have taken."""
+
+SHORTEST_HOLD = 5.0
+"""How long mail for an overfull destination is held back at least, seconds."""
+
+_SLICE = 250  # recipients routed, or destinations that get mail, in one turn of the reactor
+
+_EXPIRE = SiteFailure("4.7.0", "message is administratively expired")
+_NO_ROUTE = SiteFailure("4.3.0", "address resolver failure")
+
+
+def _nothing(*_: object) -> None:
+    return
+
+
+class Scheduler:
+    """
+    Schedules the deliveries of one queue.
+
+    :param deliver: makes one request and returns its settled outcomes; see :class:`smtpclient.queue.dispatch.Dispatch`.
+    :param defer: the same without contacting anybody: every recipient is deferred with the failure given.
+    :param route: the transport and next hop of a recipient of mail from a sender.
+    :param content: the content of an active message.
+    :param read: reads an active message again, for what a broken delivery has left of it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        deliver: Deliver,
+        defer: Defer,
+        route: RouteTo,
+        content: Callable[[Envelope], IMessageContent],
+        read: Callable[[str], QueuedMessage],
+        completion: Completion,
+        settings: SchedulerSettings,
+        clock: IReactorTime,
+        maillog: MailLog,
+    ) -> None:
+        self._route = route
+        self._content = content
+        self._completion = completion
+        self._settings = settings
+        self._clock = clock
+        self._maillog = maillog
+        self._dispatch = Dispatch(deliver, defer, read, self._request_ended, settings, clock, maillog)
+        self._destinations = self._dispatch.destinations
+        self._active: dict[str, ActiveMessage] = {}
+        self._recipients = 0
+        self._drained: Deferred[None] | None = None
+        self._on_room: Callable[[], object] = _nothing
+        self._on_postponed: Callable[[str, float], object] = _nothing
+
+    # -- what others see ------------------------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many more messages may be claimed."""
+        return 0 if self._dispatch.stopped else max(self._settings.active_limit - len(self._active), 0)
+
+    def __contains__(self, queue_id: object) -> bool:
+        return queue_id in self._active
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    @property
+    def recipients(self) -> int:
+        """How many recipients are in memory."""
+        return self._recipients
+
+    @property
+    def running(self) -> int:
+        """How many requests are under way."""
+        return self._destinations.running
+
+    def destinations(self) -> Iterator[DestinationState]:
+        """A snapshot of each destination that has mail or is dead."""
+        return self._destinations.states()
+
+    def observe(self, on_room: Callable[[], object], on_postponed: Callable[[str, float], object]) -> None:
+        """
+        Tell somebody what happens here.
+
+        :param on_room: called when a message has left the active queue.
+        :param on_postponed: called with queue id and time, seconds since the epoch, when a message was put back
+            untried because all its destinations have more than their share.
+        """
+        self._on_room = on_room
+        self._on_postponed = on_postponed
+
+    def forget_dead(self) -> None:
+        """Let every dead destination be tried again."""
+        self._destinations.forget_dead()
+        self._dispatch.start()
+
+    # -- a message comes in ---------------------------------------------------------------------------------------
+
+    def accept(self, message: QueuedMessage, *, fresh: bool = False, expire: bool = False) -> None:
+        """
+        Take a message that was claimed.
+
+        :param fresh: nothing can have been recorded of it yet: it has arrived since the service started, and was never
+            tried.
+        :param expire: do not try it; report what remains as failed.
+        :raises ValueError: when it is active already.
+        """
+        queue_id = message.envelope.queue_id
+        if queue_id in self._active:
+            raise ValueError(f"{queue_id} is active already")
+        now = self._clock.seconds()
+        active = ActiveMessage(message, self._content(message.envelope), now, fresh, expire)
+        self._active[queue_id] = active
+        self._recipients += len(message.recipients)
+        if fresh and len(message.recipients) <= _SLICE:
+            groups: _Groups = {}
+            self._group(active, message.recipients, groups)
+            for key, recipients in groups.items():
+                self._enqueue(active, key, recipients)
+            self._activated(active)
+        else:
+            self._dispatch.spawn(self._activate_in_turns(active))
+
+    async def _activate_in_turns(self, active: ActiveMessage) -> None:
+        """Activate a message that has a past, or is too big for one turn of the reactor."""
+        groups: _Groups = {}
+        everybody = active.message.recipients
+        for start in range(0, len(everybody), _SLICE):
+            if start:
+                await deferLater(self._clock, 0)
+            self._group(active, everybody[start : start + _SLICE], groups)
+        # A message that is only put back keeps what is known of why it waits.
+        if not active.fresh and any(self._admits(active, self._find(key), len(groups[key])) for key in groups):
+            await self._completion.begin(active.queue_id)
+        for number, (key, recipients) in enumerate(groups.items(), 1):
+            if self._dispatch.stopped:
+                break
+            self._enqueue(active, key, recipients)
+            if number % _SLICE == 0:
+                self._dispatch.start()
+                await deferLater(self._clock, 0)
+        self._activated(active)
+
+    def _group(self, active: ActiveMessage, recipients: tuple[Recipient, ...], groups: _Groups) -> None:
+        """Find out where the mail of some recipients goes."""
+        sender = active.message.envelope.sender
+        for recipient in recipients:
+            key: _Key = _EXPIRE
+            if not active.expire:
+                try:
+                    route = self._route(recipient, sender)
+                    key = (route.transport, route.next_hop)
+                except Exception as error:
+                    words = f"cannot route <{external(recipient.address)}>: {str(error) or type(error).__name__}"
+                    self._maillog.warning("qmgr", words, active.queue_id)
+                    key = _NO_ROUTE
+            groups.setdefault(key, []).append(recipient)
+
+    def _find(self, key: _Key) -> Destination:
+        return self._destinations.refusing(key) if isinstance(key, SiteFailure) else self._destinations.find(*key)
+
+    def _enqueue(self, active: ActiveMessage, key: _Key, recipients: list[Recipient]) -> None:
+        """Let recipients wait at their destination, if there is room for them."""
+        destination = self._find(key)
+        if not self._admits(active, destination, len(recipients)):
+            self._hold_back(active, destination, len(recipients))
+        else:
+            if not active.announced:
+                self._announce(active)
+            if len(recipients) > 1:
+                recipients.sort(key=_by_domain)
+            destination.add(active, recipients)
+        self._destinations.update(destination)
+
+    def _activated(self, active: ActiveMessage) -> None:
+        """Every recipient waits, or is held back."""
+        if not active.message.recipients:
+            self._announce(active)
+        active.running -= 1
+        if self._finished(active):
+            self._dispatch.spawn(self._complete(active))
+        self._dispatch.start()
+
+    def _announce(self, active: ActiveMessage) -> None:
+        active.announced = True
+        envelope = active.message.envelope
+        count = len(active.message.recipients) + active.message.finished
+        words = f"from=<{external(envelope.sender)}>, size={envelope.size}, nrcpt={count} (queue active)"
+        self._maillog.info("qmgr", words, envelope.queue_id)
+
+    # -- how much of it -------------------------------------------------------------------------------------------
+
+    def _admits(self, active: ActiveMessage, destination: Destination, count: int) -> bool:
+        """Whether a destination may have more of the active queue."""
+        settings = self._settings
+        free = settings.active_limit - len(self._active) + 1  # this message's own place is one of them
+        if destination.messages >= SHARE * max(free, 1):
+            return False
+        if count <= settings.recipient_minimum:
+            return True
+        others = self._recipients - active.counted
+        free = settings.recipient_limit - others
+        return not others or (free > 0 and destination.waiting <= SHARE * free)
+
+    def _hold_back(self, active: ActiveMessage, destination: Destination, recipients: int) -> None:
+        """Leave recipients out of this attempt until half of what waits at their destination is gone."""
+        now = self._clock.seconds()
+        pause = min(max(destination.time_to_halve(now), SHORTEST_HOLD), self._settings.suspension)
+        active.hold_back(recipients, now + pause)
+        self._count_off(active, recipients)
+        every = self._settings.clog_warn_time
+        if every and now >= destination.warned_at + every:
+            destination.warned_at = now
+            words = f"mail for {destination.next_hop} is using up {destination.messages} of {len(self._active)}"
+            self._maillog.warning("qmgr", words + " active queue entries; more of it has to wait in deferred/")
+
+    def _count_off(self, active: ActiveMessage, recipients: int) -> None:
+        active.counted -= recipients
+        self._recipients -= recipients
+
+    # -- a message goes out ---------------------------------------------------------------------------------------
+
+    def _request_ended(self, active: ActiveMessage, recipients: int) -> Coroutine[Deferred[Any], Any, None] | None:
+        if self._active.get(active.queue_id) is not active:
+            return None  # it was dropped: the delivery went on although it was broken off
+        self._count_off(active, recipients)
+        return self._complete(active) if self._finished(active) else None
+
+    def _finished(self, active: ActiveMessage) -> bool:
+        """Whether this was the last of a message's requests; what completes the message is then to be called."""
+        if active.running or active.ending:
+            return False
+        if active.interrupted or active.waiting:
+            # Requests that will not be made: the file stays in active/, and the next start puts it back.
+            if self._dispatch.stopped:
+                self._drop(active)
+            return False
+        active.ending = True
+        return True
+
+    async def _complete(self, active: ActiveMessage) -> None:
+        """Let completion decide, and forget the message."""
+        untried = active.held_back > 0 and active.held_back == len(active.message.recipients)
+        try:
+            if untried:
+                self._completion.postpone(active.queue_id, active.held_back_until)
+            else:
+                await self._completion.finish(active.tally())
+        except Exception as error:
+            self._maillog.error("qmgr", f"the message stays in active/ for now: {error}", active.queue_id)
+            self._log.failure("{queue_id}: completion failed", queue_id=active.queue_id)
+        self._drop(active)
+        if untried:
+            self._on_postponed(active.queue_id, active.held_back_until)
+
+    def _drop(self, active: ActiveMessage) -> None:
+        """Forget a message; its file is somebody else's from now on."""
+        if self._active.get(active.queue_id) is not active:
+            return
+        del self._active[active.queue_id]
+        self._count_off(active, active.counted)
+        self._on_room()
+        if self._drained is not None and not self._active:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    # -- stop and go ----------------------------------------------------------------------------------------------
+
+    async def drain(self, timeout: float) -> None:
+        """
+        Start nothing any more, and wait until what is under way has ended.
+
+        Messages that then have recipients left to be tried stay in ``active/``, where the next start finds them.
+
+        :param timeout: seconds after which deliveries are broken off.
+        """
+        self._dispatch.stop()
+        for active in list(self._active.values()):
+            self._finished(active)
+        if self._active:
+            drained = self._drained = Deferred()
+            timer = self._clock.callLater(timeout, self._break_off)
+            await drained
+            if timer.active():
+                timer.cancel()
+
+    def resume(self) -> None:
+        """Work again after :meth:`drain`."""
+        self._dispatch.stopped = False
+
+    def _break_off(self) -> None:
+        self._dispatch.break_off()
+        for active in list(self._active.values()):
+            self._drop(active)  # a delivery that will not be cancelled has had its chance
+
+
+def _by_domain(recipient: Recipient) -> tuple[str, str]:
+    """The order of recipients in a request: by domain, then by local part."""
+    local, _, domain = recipient.address.rpartition("@")
+    return domain.lower(), local
