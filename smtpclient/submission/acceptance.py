@@ -1,9 +1,9 @@
 """
 Taking responsibility: one message from a server's hands into the queue, or an SMTP reply that says why not.
 
-An :class:`Acceptor` is what a server or a provider of this package is given: the queue, the operator's rules, the
-clock. Whatever goes wrong comes out as :class:`Refused`, which is a reply: 5xx only where the message itself is
-refused and would be again, 4xx for everything that is our trouble, so that the client keeps the message and tries
+An :class:`Acceptor` is what a server or a provider of this package is given: the way into the queue, the operator's
+rules, the clock. Whatever goes wrong comes out as :class:`Refused`, which is a reply: 5xx only where the message itself
+is refused and would be again, 4xx for everything that is our trouble, so that the client keeps the message and tries
 again.
 
 Promises: :meth:`Acceptor.accept` returns only when the queue has said that the message is durable.
@@ -13,9 +13,8 @@ Does not: tell clients what our trouble is; that is in the log.
 
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random, SystemRandom
-from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -26,21 +25,11 @@ from smtpclient.observe.maillog import printable
 from smtpclient.queue.intake import IntakeError, Rules, Submission, prepare
 from smtpclient.submission.access import Client
 
+Enqueue = Callable[[NewMessage], Awaitable[object]]
+
 _NO_NAME = re.compile(r"[^A-Za-z0-9.:\[\]_-]")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CODES = {"5.1.3": 553, "5.1.7": 553, "5.3.4": 552}  # the others are 554, RFC 5321 section 4.2.3
-
-
-class Queue(Protocol):
-    """What takes messages, for instance an ``Outbound``."""
-
-    async def submit(self, message: NewMessage) -> object:
-        """
-        Queue one message.
-
-        :return: when it is durable: its queue id, or an object that has one as ``queue_id``.
-        :raises Exception: any; the message is then not queued.
-        """
 
 
 class Refused(Exception):
@@ -61,14 +50,16 @@ class Acceptor:
     """
     Makes messages ready and puts them into a queue.
 
+    :param enqueue: takes a message, for instance ``Outbound.enqueue``; it returns when the message is durable, with its
+        queue id or an object that has one as ``queue_id``. Whatever it raises, the message is not queued.
     :param random: makes Message-IDs unique; None: the operating system's.
     """
 
     _log = Logger()
 
-    def __init__(self, queue: Queue, rules: Rules, clock: IReactorTime, random: Random | None = None) -> None:
+    def __init__(self, enqueue: Enqueue, rules: Rules, clock: IReactorTime, random: Random | None = None) -> None:
         self.rules = rules
-        self._queue = queue
+        self._enqueue = enqueue
         self._clock = clock
         self._random = random or SystemRandom()
 
@@ -81,7 +72,7 @@ class Acceptor:
         """
         try:
             message = prepare(submission, self.rules, self.now(), self._random)
-            receipt = await self._queue.submit(message)
+            receipt = await self._enqueue(message)
         except Exception as error:
             raise self.refusal(error) from error
         return receipt if isinstance(receipt, str) else str(getattr(receipt, "queue_id", ""))

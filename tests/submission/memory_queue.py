@@ -17,10 +17,10 @@ RULES = Rules(myhostname="mail.example.test", myorigin="example.test", message_s
 @dataclass
 class MemoryQueue:
     """
-    Keeps what is submitted.
+    Keeps what is put into it.
 
-    :ivar failure: what the next submissions end with.
-    :ivar hold: while it is set, submissions wait for it.
+    :ivar failure: what the next messages end with.
+    :ivar hold: while it is set, messages wait for it.
     """
 
     messages: list[NewMessage] = field(default_factory=list)
@@ -28,7 +28,7 @@ class MemoryQueue:
     failure: Exception | None = None
     hold: "Deferred[None] | None" = None
 
-    async def submit(self, message: NewMessage) -> str:
+    async def enqueue(self, message: NewMessage) -> str:
         """Queue one message, as told."""
         if self.hold is not None:
             await self.hold
@@ -47,4 +47,4 @@ class MemoryQueue:
 
 def acceptor(queue: MemoryQueue, clock: IReactorTime | None = None, rules: Rules = RULES) -> Acceptor:
     """What feeds a queue, the same each time."""
-    return Acceptor(queue, rules, clock or Clock(), random.Random(1))
+    return Acceptor(queue.enqueue, rules, clock or Clock(), random.Random(1))

@@ -3,6 +3,7 @@
 import errno
 from dataclasses import dataclass
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.mail.envelope import NewMessage, Recipient
@@ -30,11 +31,10 @@ class AcceptTests(SynchronousTestCase):
         class Receipt:
             queue_id: str
 
-        class Queue:
-            async def submit(self, message: NewMessage) -> object:
-                return Receipt("ABC") if message.sender else None
+        async def enqueue(message: NewMessage) -> object:
+            return Receipt("ABC") if message.sender else None
 
-        given = Acceptor(Queue(), RULES, acceptor(MemoryQueue())._clock)
+        given = Acceptor(enqueue, RULES, Clock())
         self.assertEqual("ABC", self.successResultOf(given.accept(SUBMISSION)))
         self.assertEqual("", self.successResultOf(given.accept(Submission("", SUBMISSION.recipients, b""))))
 
