@@ -72,6 +72,11 @@ class Service(ProcessProtocol):
     def __init__(self) -> None:
         self.ended: Deferred[None] = Deferred()
         self.running = True
+        self.said = b""
+
+    def childDataReceived(self, descriptor: int, data: bytes) -> None:
+        """What it says before it has opened its log, or instead."""
+        self.said += data
 
     def processEnded(self, reason: Failure) -> None:
         """It is gone."""
@@ -126,8 +131,9 @@ class Play:
             if not self._service.running:
                 break
             await deferLater(self._reactor, 0.05)
-        self.say(f"\n{what}: has not happened within {PATIENCE:.0f} s. Its own log says:\n")
-        self.say((VAR / "twistd.log").read_text(errors="replace")[-4000:] + self.log())
+        self.say(f"\n{what}: has not happened within {PATIENCE:.0f} s. The service says:\n")
+        for said in (self._service.said.decode(errors="replace"), self.read("twistd.log"), self.read("maillog")):
+            self.say(said[-4000:])
         raise SystemExit(1)
 
     async def command(self, *words: str | Path, stdin: str = "", quiet: bool = False) -> str:
@@ -147,9 +153,9 @@ class Play:
             raise SystemExit(1)
         return str(out, "utf-8")
 
-    def log(self) -> str:
-        """The mail log so far."""
-        path = VAR / "maillog"
+    def read(self, name: str) -> str:
+        """A log as far as it is written."""
+        path = VAR / name
         return path.read_text(errors="replace") if path.exists() else ""
 
     async def start(self) -> None:
@@ -167,13 +173,13 @@ class Play:
     async def submit(self, recipient: str, subject: str) -> str:
         """Hand in one message; the queue id is the answer."""
         letter = LETTER.format(to=recipient, subject=subject)
-        said = await self.command("sendmail", "-c", self._config, "-v", "-f", SENDER, recipient, stdin=letter)
+        said = await self.command("sendmail", "-c", self._config, "-i", "-v", "-f", SENDER, recipient, stdin=letter)
         self.say(said.rstrip())
         return said.split()[-1]
 
     def statuses(self) -> dict[tuple[str, str], re.Match[str]]:
         """What the mail log says of each queue id and recipient: the last line of each."""
-        found = (STATUS.search(line) for line in self.log().splitlines())
+        found = (STATUS.search(line) for line in self.read("maillog").splitlines())
         return {(match[1], match[2]): match for match in found if match}
 
     def arrived(self, server: str) -> list[str]:
@@ -187,7 +193,7 @@ class Play:
         deferred = await self.submit("busy@roses.example", "For somebody busy")
 
         def settled() -> bool:
-            log = self.log()
+            log = self.read("maillog")
             return (
                 {(delivered, "bob@roses.example"), (deferred, "busy@roses.example")} <= set(self.statuses())
                 and all(f": {queue_id}: removed" in log for queue_id in (delivered, bounced))
@@ -196,7 +202,7 @@ class Play:
             )
 
         await self.until("The end of the three messages", settled)
-        self.say("\n$ cat var/maillog\n" + self.log())
+        self.say("\n$ cat var/maillog\n" + self.read("maillog"))
         self.say(await self.command("queue", "list", "-c", self._config))
         lines = (await self.command("queue", "list", "--json", "-c", self._config, quiet=True)).splitlines()
         self.say("What became of")
@@ -211,7 +217,8 @@ class Play:
         roses = self.arrived("roses")
         self.say("the message to bob@roses.example: it")
         self.expect(
-            "connect to mx1.roses.example[127.0.0.2]" in self.log(), "tried the preferred server, which is down"
+            "connect to mx1.roses.example[127.0.0.2]" in self.read("maillog"),
+            "tried the preferred server, which is down",
         )
         self.expect(sent[5] == "sent", "was sent")
         self.expect(sent[3] == f"mx2.roses.example[127.0.0.3]:{port}", "went by way of the other server")
@@ -242,7 +249,7 @@ class Play:
                 await self._service.stop().addTimeout(PATIENCE, self._reactor)
             except TimeoutError:
                 self._service.kill()
-            complaints = "Traceback" in (VAR / "twistd.log").read_text(errors="replace")
+            complaints = "Traceback" in self.read("twistd.log")
             self.expect(not self._service.running, "stopped")
             self.expect(not complaints, "left no complaint in its own log, var/twistd.log")
         await self.world.close()

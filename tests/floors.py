@@ -135,6 +135,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "command.queue_list",
         "command.queue_show",
         "command.run",
+        "command.sendmail",
+        "command.sendmail_options",
         "queue.completion",
         "queue.destination_queue",
         "queue.destinations",
@@ -146,6 +148,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     # 8: the whole, and the doors to it
     (
+        "observe.metrics",
+        "observe.page",
         "outbound",
         "receipts",
         "submission.acceptance",
