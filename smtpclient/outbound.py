@@ -127,7 +127,7 @@ class Outbound(MultiService):
         self._trigger = Trigger(self.poller.trigger, reactor)
         self._wants_doors = doors
         self._doors: Doors | None = None
-        self._rules = intake.Rules.from_parameters(parameters)
+        self.rules = intake.Rules.from_parameters(parameters)
 
     # -- what is made of the parameters ---------------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class Outbound(MultiService):
             message,
             **{"attributes": {"log_message_origin": "local", "rewrite_context": "local"}, **wishes},
         )
-        return await self.enqueue(intake.prepare(submission, self._rules, self._reactor.seconds(), self._random))
+        return await self.enqueue(intake.prepare(submission, self.rules, self._reactor.seconds(), self._random))
 
     async def enqueue(self, message: NewMessage) -> Receipt:
         """

@@ -9,12 +9,20 @@ under its final identity. Both ``twistd`` and ``twist`` work.
 import sys
 from typing import Any
 
+from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IProtocolFactory
 
 from smtpclient.config.options import Options
+from smtpclient.observe import page
+from smtpclient.observe.metrics import Metrics
 from smtpclient.outbound import Outbound
 from smtpclient.queue.spool import SpoolError
 from smtpclient.queue.trigger import TriggerError
+from smtpclient.submission.acceptance import Acceptor
+from smtpclient.submission.access import permit_networks
+from smtpclient.submission.server import SubmissionFactory
 
 
 class TwistdOutbound(Outbound):
@@ -45,17 +53,46 @@ def makeService(options: Options) -> IService:
     """
     Make the service.
 
-    :raises SystemExit: when a named report service does not exist, or the log file cannot be opened.
+    :raises SystemExit: when a report service or an endpoint makes no sense, or the log file cannot be opened.
     """
     from twisted.internet import reactor  # noqa: PLC0415 -- twistd has chosen it by now
 
     try:
-        return TwistdOutbound(
+        outbound = TwistdOutbound(
             options.parameters,
             reactor=reactor,
             bounce=options["bounce-service"],
             defer=options["defer-service"],
             trace=options["trace-service"],
         )
+        if options["submission"]:
+            _listen(outbound, reactor, options["submission"], _submission(outbound, reactor))
+        if options["admin"]:
+            scheduler = outbound.scheduler
+            metrics = Metrics(lambda: len(scheduler), scheduler.destinations)
+            outbound.outcomes.subscribe(metrics.count)
+            _listen(outbound, reactor, options["admin"], page.site(metrics, scheduler.destinations))
     except (OSError, ValueError) as why:
         sys.exit(f"smtpclient: {why}")
+    return outbound
+
+
+def _listen(outbound: Outbound, reactor: Any, endpoint: str, factory: IProtocolFactory) -> None:
+    """
+    Serve at an endpoint for as long as the service runs.
+
+    :raises ValueError: when the endpoint's description makes no sense.
+    """
+    try:
+        service = StreamServerEndpointService(serverFromString(reactor, endpoint), factory)
+    except (ValueError, TypeError) as why:
+        raise ValueError(f"endpoint {endpoint!r}: {why}") from why
+    # A port that cannot be had stops the start; without this it would only be logged.
+    service._raiseSynchronously = True
+    service.setServiceParent(outbound)
+
+
+def _submission(outbound: Outbound, reactor: Any) -> SubmissionFactory:
+    acceptor = Acceptor(outbound.enqueue, outbound.rules, reactor)
+    policy = permit_networks(outbound.parameters.words("mynetworks"))
+    return SubmissionFactory(acceptor, policy, reactor, maillog=outbound.maillog)
