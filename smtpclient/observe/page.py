@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable
 
+from twisted.web.http import Request
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -33,7 +34,7 @@ class _Page(Resource):
 class _QuietSite(Site):
     noisy = False
 
-    def log(self, request: IRequest) -> None:
+    def log(self, request: Request) -> None:
         """Who asks is not worth a line in the log: a scraper comes every few seconds."""
 
 
