@@ -155,10 +155,10 @@ def _envelope(message: NewMessage, now: float, warn_at: float) -> Iterator[bytes
     if message.full_name:
         yield encode(record.FULL_NAME, _text("full name", message.full_name))
     yield encode(record.SENDER, _text("sender", message.sender))
-    for recipient in message.recipients:
-        yield from _recipient(recipient)
     if warn_at:
         yield encode(record.WARN, b"%15d" % warn_at)
+    for recipient in message.recipients:
+        yield from _recipient(recipient)
     yield encode(record.CONTENT)
 
 

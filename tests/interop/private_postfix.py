@@ -127,9 +127,18 @@ class PrivatePostfix:
             os.chown(f"{self.queue}/{name}", owner if name != "pid" else 0, -1)
         for name in ("maildrop", "public"):
             shutil.chown(f"{self.queue}/{name}", group="postdrop")
+        with open(self.base + "/maillog", "w"):
+            os.chmod(self.base + "/maillog", 0o666)  # postsuper(1) writes to it as the mail owner
         with open(self.etc + "/main.cf", "w") as file:
             file.write(_MAIN_CF.format(base=self.base, daemons=DAEMONS, loopback=LOOPBACK))
+        self.set(parameters)
+
+    def set(self, parameters: Mapping[str, str]) -> None:
+        """Add settings to main.cf."""
+        path = self.etc + "/main.cf"
+        with open(path, "a") as file:
             file.writelines([f"{name} = {value}\n" for name, value in parameters.items()])
+        os.utime(path, (0, 0))  # every program waits until the file has not just been written
 
     def start(self, services: str, ports: Sequence[int] = ()) -> None:
         """
@@ -198,8 +207,5 @@ class PrivatePostfix:
 
     def log(self) -> str:
         """What it has logged so far."""
-        try:
-            with open(self.base + "/maillog", encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except FileNotFoundError:
-            return ""
+        with open(self.base + "/maillog", encoding="utf-8", errors="replace") as file:
+            return file.read()
