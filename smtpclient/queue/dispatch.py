@@ -110,10 +110,13 @@ class Dispatch:
         if not task.called:
             self._tasks.add(task)
             task.addBoth(self._forget, task)
+        elif isinstance(task.result, Failure):
+            task.addErrback(self._forget, task)
 
-    def _forget(self, result: object, task: "Deferred[None]") -> object:
+    def _forget(self, result: object, task: "Deferred[None]") -> None:
         self._tasks.discard(task)
-        return result
+        if isinstance(result, Failure) and not (self.stopped and result.check(CancelledError)):
+            self._log.failure("a task of the scheduler failed", result)
 
     def _next_turn(self) -> None:
         self._turn = None

@@ -155,7 +155,12 @@ class Poller(Service):
     def _hurry(self) -> None:
         """Have a turn soon, but not while the poller rests."""
         self._waiting_for_room = False
-        self._plan(max(self._resting_until - self._clock.seconds(), 0.0))
+        self._plan(self._rest_left(self._clock.seconds()))
+
+    def _rest_left(self, now: float) -> float:
+        """How much longer the poller rests, seconds; never longer than it was meant to, whatever the clock does."""
+        self._resting_until = min(self._resting_until, now + _REST)
+        return max(self._resting_until - now, 0.0)
 
     def _room_made(self) -> None:
         if self._waiting_for_room and self.running:
@@ -171,6 +176,8 @@ class Poller(Service):
         """Work for a little while, then plan when to go on."""
         self._timer = None
         begun = self._clock.seconds()
+        # A clock that was set back by an hour must not make anybody wait for it.
+        self._next_run = min(self._next_run, begun + self._settings.queue_run_delay)
         if begun >= self._next_run:
             self._next_run = begun + self._settings.queue_run_delay
             for queue in (self._incoming, self._deferred):
@@ -178,7 +185,7 @@ class Poller(Service):
                     queue.ask()
         put_back = self._put_back
         taken = 0
-        while taken < _STEPS and begun >= self._resting_until and self._scheduler.room:
+        while taken < _STEPS and not self._rest_left(begun) and self._scheduler.room:
             if not self._pending():
                 break
             self._step()
@@ -208,7 +215,7 @@ class Poller(Service):
         else:
             self._waiting_for_room = True
             at = self._next_run
-        self._plan(max(at, self._resting_until, now) - now)
+        self._plan(max(at - now, self._rest_left(now)))
 
     # -- what -----------------------------------------------------------------------------------------------------
 

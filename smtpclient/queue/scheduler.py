@@ -99,7 +99,7 @@ class Scheduler:
         self._destinations = self._dispatch.destinations
         self._active: dict[str, ActiveMessage] = {}
         self._recipients = 0
-        self._drained: Deferred[None] | None = None
+        self._drained: list[Deferred[None]] = []  # who waits for the last message to leave
         self._on_room: Callable[[], object] = _nothing
         self._on_postponed: Callable[[str, float], object] = _nothing
 
@@ -312,9 +312,8 @@ class Scheduler:
         del self._active[active.queue_id]
         self._count_off(active, active.counted)
         self._on_room()
-        if self._drained is not None and not self._active:
-            drained, self._drained = self._drained, None
-            drained.callback(None)
+        while self._drained and not self._active:
+            self._drained.pop().callback(None)
 
     # -- stop and go ----------------------------------------------------------------------------------------------
 
@@ -330,7 +329,8 @@ class Scheduler:
         for active in list(self._active.values()):
             self._finished(active)
         if self._active:
-            drained = self._drained = Deferred()
+            drained: Deferred[None] = Deferred()
+            self._drained.append(drained)
             timer = self._clock.callLater(timeout, self._break_off)
             await drained
             if timer.active():

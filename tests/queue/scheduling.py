@@ -18,6 +18,8 @@ from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import Tally
 from smtpclient.queue.completion import Completion, Ending
+from smtpclient.queue.concurrency import ConcurrencyLimits
+from smtpclient.queue.destination_queue import LOCAL, TransportSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 
@@ -235,3 +237,20 @@ class Scene:
     def turns(self) -> None:
         """As many turns as it takes."""
         self.clock.advance(0)
+
+
+def windows(initial: int = 5, limit: int = 20, **options: float) -> SchedulerSettings:
+    """Settings by which every transport has this window."""
+    settings = TransportSettings(
+        ConcurrencyLimits(initial, limit),
+        recipient_limit=int(options.pop("recipient_limit", 50)),
+        rate_delay=options.pop("rate_delay", 0.0),
+    )
+    return SchedulerSettings(
+        transports=lambda name: settings if name == "smtp" else LOCAL, **{k: int(v) for k, v in options.items()}
+    )
+
+
+def addresses(request: DeliveryRequest) -> list[str]:
+    """The recipients of a request."""
+    return [recipient.address for recipient in request.recipients]

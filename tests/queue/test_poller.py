@@ -1,129 +1,15 @@
 """The poller: from files in the queue directory to messages in the scheduler."""
 
-import errno
-import fcntl
 import os
-from collections.abc import Iterator
-from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.mail.envelope import QueuedMessage, Recipient
-from smtpclient.queue.completion import Completion
-from smtpclient.queue.poller import Poller, PollerSettings
-from smtpclient.queue.schedule import ScheduleSettings
-from smtpclient.queue.scheduler import Scheduler
-from smtpclient.queue.scheduler_settings import SchedulerSettings
-from smtpclient.queue.spool import Entry, Spool
-from tests.queue import disk
+from smtpclient.queue.poller import PollerSettings
+from smtpclient.queue.spool import Entry
 from tests.queue.disk import NOW
-from tests.queue.scheduling import DEFAULTS, Agent, Log, bounced, by_domain, deferred, sent, turn
-from tests.queue.test_completion import Service
-from tests.queue.test_scheduler import windows
-
-
-class WatchedSpool(Spool):
-    """
-    A real queue directory that fails on request.
-
-    :ivar fails: method names that raise, and what; a list of errors is one for each call.
-    :ivar claimed: what was claimed so far, and from where.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.fails: dict[str, Exception] = {}
-        self.claimed: list[tuple[str, str]] = []
-
-    def _may_fail(self, verb: str) -> None:
-        if verb in self.fails:
-            raise self.fails[verb]
-
-    def scan(self, queue: str) -> Iterator[Entry]:
-        """Fails as ``scan QUEUE``."""
-        self._may_fail(f"scan {queue}")
-        return super().scan(queue)
-
-    def claim(self, queue_id: str, queue: str) -> bool:
-        """Fails as ``claim``."""
-        self._may_fail("claim")
-        self.claimed.append((queue, queue_id))
-        return super().claim(queue_id, queue)
-
-    def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
-        """Fails as ``read``."""
-        self._may_fail("read")
-        return super().read(queue_id, queue)
-
-    def defer(self, queue_id: str, due: float) -> bool:
-        """Fails as ``defer``."""
-        self._may_fail("defer")
-        return super().defer(queue_id, due)
-
-
-class Scene:
-    """A poller on a real queue directory, with the real scheduler; only the agent is a stand-in."""
-
-    def __init__(self, directory: str, settings: SchedulerSettings = DEFAULTS) -> None:
-        os.makedirs(directory)
-        first, self.clock, self.spool_lines = disk.spool(directory)
-        first.close()
-        self.log = Log(self.clock)
-        self.spool = WatchedSpool(directory, disk.DirectFiles(), self.clock, self.log.maillog)
-        self.spool.prepare()
-        self.agent = Agent()
-        self.reports: list[str] = []
-        services = [Service(name, self.reports) for name in ("bounce", "defer", "trace")]
-        self.completion = Completion(self.spool, *services, ScheduleSettings(), self.clock, self.log.maillog)
-        self.scheduler = Scheduler(
-            self.agent.deliver,
-            self.agent.defer,
-            by_domain,
-            self.spool.content,
-            self.spool.read,
-            self.completion,
-            settings,
-            self.clock,
-            self.log.maillog,
-        )
-        self.poller = Poller(self.spool, self.scheduler, PollerSettings(), self.clock, self.log.maillog)
-
-    def put(self, queue: str = "incoming", due: float = NOW, *addresses: str) -> str:
-        """Put a message into a queue; its queue id."""
-        recipients = tuple(Recipient(address) for address in addresses or ("b@dest.example",))
-        queue_id = disk.run(self.spool.create(disk.message(recipients=recipients)))
-        if queue == "incoming":
-            os.utime(self.path("incoming", queue_id), (due, due))
-        else:
-            self.spool.claim(queue_id, "incoming")
-            self.spool.defer(queue_id, due)
-            self.spool.claimed.clear()
-        return queue_id
-
-    def path(self, queue: str, queue_id: str) -> str:
-        """The path of a file."""
-        folder = f"deferred/{queue_id[0]}" if queue == "deferred" else queue
-        return os.path.join(self.spool.directory, folder, queue_id)
-
-    def start(self) -> None:
-        """Start the service and let it do what it has to."""
-        self.poller.startService()
-        self.turns()
-
-    def stop(self) -> "Deferred[None]":
-        """Stop the service."""
-        return self.poller.stopService()
-
-    def turns(self) -> None:
-        """Let the reactor turn until nothing is due."""
-        self.clock.advance(0)
-
-    @property
-    def queues(self) -> dict[str, str]:
-        """Where every message lies."""
-        return {name.rpartition("/")[2]: name.partition("/")[0] for name in disk.tree(self.spool.directory)}
+from tests.queue.polling import Scene
+from tests.queue.scheduling import bounced, deferred, sent, turn, windows
 
 
 class Polling(SynchronousTestCase):
@@ -241,6 +127,29 @@ class Polling(SynchronousTestCase):
         self.scene.clock.advance(101)
         self.assertEqual(len(self.scene.agent.started), 1)
 
+    def test_a_file_that_is_active_already_is_never_taken(self) -> None:
+        """Whatever was remembered of it: to claim it would be to deliver it twice."""
+        queue_id = self.scene.put()
+        self.scene.start()
+        self.scene.poller._upcoming.add(Entry(queue_id, NOW, 0o700))
+        self.scene.poller.trigger(frozenset("W"))
+        self.scene.turns()
+        self.assertEqual(self.scene.spool.claimed, [("incoming", queue_id)])
+
+    def test_a_clock_that_is_set_back_does_not_stop_the_poller(self) -> None:
+        """The next look is one queue_run_delay away, and a rest is over when it should be."""
+        self.scene.start()
+        self.scene.poller._resting_until = NOW + 5
+        self.scene.clock.rightNow -= 3600
+        self.scene.put(due=NOW - 3600)
+        self.scene.poller.trigger(frozenset("W"))
+        self.scene.clock.advance(5)
+        self.scene.clock.advance(5)
+        self.assertEqual(len(self.scene.spool.claimed), 1)
+        self.scene.put(due=NOW - 3600)
+        self.scene.clock.advance(300)
+        self.assertEqual(len(self.scene.spool.claimed), 2)
+
     def test_an_unfinished_file_is_left_alone(self) -> None:
         """Somebody is writing it."""
         queue_id = self.scene.put()
@@ -295,167 +204,6 @@ class Polling(SynchronousTestCase):
         self.scene.agent.answer = sent
         self.scene.start()
         self.assertEqual(self.scene.reports, ["defer.forget", "bounce.flush", "trace.flush"])
-
-
-class Trouble(SynchronousTestCase):
-    """What can be wrong with a file, a folder, a disk."""
-
-    def setUp(self) -> None:
-        """An empty queue."""
-        self.scene = Scene(self.mktemp())
-
-    def tearDown(self) -> None:
-        """The service stops whatever has happened."""
-        self.successResultOf(self.scene.stop())
-        self.scene.spool.close()
-
-    def good(self) -> None:
-        """Show that the poller still works."""
-        before = len(self.scene.agent.started)
-        self.scene.put()
-        self.scene.agent.answer = sent
-        self.scene.poller.trigger(frozenset("W"))
-        for _ in range(3):
-            self.scene.clock.advance(5)
-        self.assertEqual(len(self.scene.agent.started), before + 1)
-
-    def warnings(self) -> list[str]:
-        """The warnings in the log."""
-        return [line for line in self.scene.log.lines if "warning" in line]
-
-    def test_a_damaged_file_goes_to_corrupt(self) -> None:
-        """With what is wrong, and where."""
-        queue_id = self.scene.put()
-        with open(self.scene.path("incoming", queue_id), "r+b") as file:
-            file.truncate(120)
-        self.scene.start()
-        self.assertEqual(self.scene.queues, {queue_id: "corrupt"})
-        self.assertIn(f'saving corrupt file "{queue_id}" from queue "active" to queue "corrupt": ', self.warnings()[0])
-        self.good()
-
-    def test_a_file_that_an_agent_has_marked_goes_to_corrupt(self) -> None:
-        """Mode 0400."""
-        queue_id = self.scene.put()
-        os.chmod(self.scene.path("incoming", queue_id), 0o400)
-        self.scene.start()
-        self.assertEqual(self.scene.queues, {queue_id: "corrupt"})
-
-    def test_a_file_that_somebody_works_on_is_left_for_a_minute(self) -> None:
-        """Another queue manager has not let go of it; then it is delivered, on time."""
-        queue_id = self.scene.put()
-        with open(self.scene.path("incoming", queue_id), "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            self.scene.start()
-            self.assertEqual(self.scene.queues, {queue_id: "deferred"})
-            self.assertIn(f"{queue_id}: skipped, still being delivered", self.scene.log.lines)
-        self.scene.agent.answer = sent
-        self.scene.clock.advance(59)
-        self.assertEqual(self.scene.queues, {queue_id: "deferred"})
-        self.scene.clock.advance(1)
-        self.assertEqual(self.scene.queues, {})
-
-    def test_a_file_that_vanishes_before_it_is_claimed_is_nothing(self) -> None:
-        """The operator was faster."""
-        queue_id = self.scene.put("deferred", NOW + 10)
-        self.scene.start()
-        self.scene.spool.delete(queue_id)
-        self.scene.clock.advance(10)
-        self.assertEqual((self.scene.agent.started, self.warnings()), ([], []))
-
-    def test_a_file_that_vanishes_before_it_is_read_is_nothing(self) -> None:
-        """Likewise."""
-        self.scene.put()
-        self.scene.spool.fails["read"] = FileNotFoundError(errno.ENOENT, "No such file or directory")
-        self.scene.start()
-        self.assertEqual((self.scene.agent.started, self.warnings()), ([], []))
-
-    def test_a_file_that_cannot_be_read_now_is_left_for_a_minute(self) -> None:
-        """With one warning a minute, however many there are."""
-        queue_ids = {self.scene.put() for _ in range(5)}
-        self.scene.spool.fails["read"] = OSError(errno.EIO, "Input/output error")
-        self.scene.start()
-        self.assertEqual(self.scene.queues, dict.fromkeys(queue_ids, "deferred"))
-        self.assertEqual(
-            self.warnings(),
-            ["warning: cannot take a message from the queue: [Errno 5] Input/output error (EIO); it is tried again"],
-        )
-        self.scene.spool.fails.clear()
-        self.scene.agent.answer = sent
-        self.scene.clock.advance(60)
-        self.assertEqual(self.scene.queues, {})
-
-    def test_when_there_are_no_file_descriptors_left_the_poller_rests(self) -> None:
-        """The next file would fare no better; after a few seconds it goes on."""
-        for _ in range(5):
-            self.scene.put()
-        self.scene.spool.fails["read"] = OSError(errno.EMFILE, "Too many open files")
-        self.scene.start()
-        self.assertEqual(len(self.scene.spool.claimed), 1)
-        self.scene.poller.trigger(frozenset("W"))
-        self.scene.clock.advance(4.9)
-        self.assertEqual(len(self.scene.spool.claimed), 1)
-        self.scene.spool.fails.clear()
-        self.scene.agent.answer = sent
-        self.scene.clock.advance(0.1)
-        self.assertEqual(len(self.scene.spool.claimed), 5)
-
-    def test_a_file_that_cannot_be_claimed_stays_and_the_others_are_taken(self) -> None:
-        """It is tried again by the next look."""
-        self.scene.put()
-        self.scene.spool.fails["claim"] = OSError(errno.EACCES, "Permission denied")
-        self.scene.start()
-        self.assertIn("Permission denied (EACCES)", self.warnings()[0])
-        self.scene.spool.fails.clear()
-        self.scene.agent.answer = sent
-        self.scene.clock.advance(300)
-        self.assertEqual(self.scene.queues, {})
-
-    def test_a_file_that_is_stranded_in_active_is_found_again(self) -> None:
-        """Reading failed, and so did the move: by the next look at deferred/ it is taken where it is."""
-        queue_id = self.scene.put()
-        self.scene.spool.fails["read"] = self.scene.spool.fails["defer"] = OSError(errno.EIO, "Input/output error")
-        self.scene.start()
-        self.assertEqual(self.scene.queues, {queue_id: "active"})
-        self.scene.spool.fails.clear()
-        self.scene.agent.answer = sent
-        self.scene.clock.advance(300)
-        self.assertEqual(self.scene.queues, {})
-
-    def test_active_messages_are_not_taken_for_stranded_ones(self) -> None:
-        """They are being delivered."""
-        self.scene.put()
-        self.scene.start()
-        self.scene.clock.advance(900)
-        self.assertEqual(len(self.scene.agent.started), 1)
-        self.scene.agent.finish(sent)
-
-    def test_an_unforeseen_error_costs_one_message_a_minute(self) -> None:
-        """The traceback is logged, the others are delivered."""
-        queue_id = self.scene.put()
-        self.scene.spool.fails["read"] = RuntimeError("bug")
-        self.scene.start()
-        self.assertEqual(self.scene.queues, {queue_id: "deferred"})
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.scene.spool.fails.clear()
-        self.good()
-
-    def test_a_folder_that_cannot_be_read_does_not_stop_the_other(self) -> None:
-        """It is looked at again after a few seconds; one warning a minute."""
-        self.scene.put("deferred", NOW - 1)
-        self.scene.put()
-        self.scene.spool.fails["scan deferred"] = OSError(errno.EACCES, "Permission denied")
-        self.scene.agent.answer = sent
-        self.scene.start()
-        self.scene.clock.advance(5)
-        self.scene.clock.advance(5)
-        self.assertEqual([queue for queue, _ in self.scene.spool.claimed], ["incoming"])
-        self.assertEqual(
-            self.warnings(),
-            ["warning: cannot look through the queue: [Errno 13] Permission denied (EACCES); it is tried again"],
-        )
-        self.scene.spool.fails.clear()
-        self.scene.clock.advance(5)
-        self.assertEqual([queue for queue, _ in self.scene.spool.claimed], ["incoming", "deferred"])
 
 
 class Pace(SynchronousTestCase):

@@ -1,0 +1,123 @@
+"""
+A poller on a real queue directory, for its tests.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from smtpclient.mail.envelope import QueuedMessage, Recipient
+from smtpclient.queue.completion import Completion
+from smtpclient.queue.poller import Poller, PollerSettings
+from smtpclient.queue.schedule import ScheduleSettings
+from smtpclient.queue.scheduler import Scheduler
+from smtpclient.queue.scheduler_settings import SchedulerSettings
+from smtpclient.queue.spool import Entry, Spool
+from tests.queue import disk
+from tests.queue.disk import NOW
+from tests.queue.scheduling import DEFAULTS, Agent, Log, by_domain
+from tests.queue.test_completion import Service
+
+
+class WatchedSpool(Spool):
+    """
+    A real queue directory that fails on request.
+
+    :ivar fails: method names that raise, and what; a list of errors is one for each call.
+    :ivar claimed: what was claimed so far, and from where.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fails: dict[str, Exception] = {}
+        self.claimed: list[tuple[str, str]] = []
+
+    def _may_fail(self, verb: str) -> None:
+        if verb in self.fails:
+            raise self.fails[verb]
+
+    def scan(self, queue: str) -> Iterator[Entry]:
+        """Fails as ``scan QUEUE``."""
+        self._may_fail(f"scan {queue}")
+        return super().scan(queue)
+
+    def claim(self, queue_id: str, queue: str) -> bool:
+        """Fails as ``claim``."""
+        self._may_fail("claim")
+        self.claimed.append((queue, queue_id))
+        return super().claim(queue_id, queue)
+
+    def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
+        """Fails as ``read``."""
+        self._may_fail("read")
+        return super().read(queue_id, queue)
+
+    def defer(self, queue_id: str, due: float) -> bool:
+        """Fails as ``defer``."""
+        self._may_fail("defer")
+        return super().defer(queue_id, due)
+
+
+class Scene:
+    """A poller on a real queue directory, with the real scheduler; only the agent is a stand-in."""
+
+    def __init__(self, directory: str, settings: SchedulerSettings = DEFAULTS) -> None:
+        os.makedirs(directory)
+        first, self.clock, self.spool_lines = disk.spool(directory)
+        first.close()
+        self.log = Log(self.clock)
+        self.spool = WatchedSpool(directory, disk.DirectFiles(), self.clock, self.log.maillog)
+        self.spool.prepare()
+        self.agent = Agent()
+        self.reports: list[str] = []
+        services = [Service(name, self.reports) for name in ("bounce", "defer", "trace")]
+        self.completion = Completion(self.spool, *services, ScheduleSettings(), self.clock, self.log.maillog)
+        self.scheduler = Scheduler(
+            self.agent.deliver,
+            self.agent.defer,
+            by_domain,
+            self.spool.content,
+            self.spool.read,
+            self.completion,
+            settings,
+            self.clock,
+            self.log.maillog,
+        )
+        self.poller = Poller(self.spool, self.scheduler, PollerSettings(), self.clock, self.log.maillog)
+
+    def put(self, queue: str = "incoming", due: float = NOW, *addresses: str) -> str:
+        """Put a message into a queue; its queue id."""
+        recipients = tuple(Recipient(address) for address in addresses or ("b@dest.example",))
+        queue_id = disk.run(self.spool.create(disk.message(recipients=recipients)))
+        if queue == "incoming":
+            os.utime(self.path("incoming", queue_id), (due, due))
+        else:
+            self.spool.claim(queue_id, "incoming")
+            self.spool.defer(queue_id, due)
+            self.spool.claimed.clear()
+        return queue_id
+
+    def path(self, queue: str, queue_id: str) -> str:
+        """The path of a file."""
+        folder = f"deferred/{queue_id[0]}" if queue == "deferred" else queue
+        return os.path.join(self.spool.directory, folder, queue_id)
+
+    def start(self) -> None:
+        """Start the service and let it do what it has to."""
+        self.poller.startService()
+        self.turns()
+
+    def stop(self) -> "Deferred[None]":
+        """Stop the service."""
+        return self.poller.stopService()
+
+    def turns(self) -> None:
+        """Let the reactor turn until nothing is due."""
+        self.clock.advance(0)
+
+    @property
+    def queues(self) -> dict[str, str]:
+        """Where every message lies."""
+        return {name.rpartition("/")[2]: name.partition("/")[0] for name in disk.tree(self.spool.directory)}
