@@ -10,7 +10,6 @@ project = "smtpclient"
 version = release = _metadata["metadata"]["version"]
 root_doc = "index"
 exclude_patterns = ["_build"]
-nitpicky = True
 highlight_language = "none"
 html_theme = "alabaster"
 html_theme_options = {
