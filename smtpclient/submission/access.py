@@ -55,10 +55,11 @@ def permit_networks(words: Iterable[str] = LOOPBACK) -> Policy:
     """
     Let clients in these networks send anywhere, and those who have authenticated, and UNIX sockets.
 
-    :param words: ``address``, ``[address]``, ``network/prefix`` or ``[network]/prefix``.
+    :param words: ``address``, ``[address]``, ``network/prefix`` or ``[network]/prefix``; with ``!`` in front, these are
+        kept out. The first that holds the client counts.
     :raises ValueError: names the word that is none of these.
     """
-    networks = [_network(word) for word in words]
+    networks = [(_network(word.removeprefix("!")), not word.startswith("!")) for word in words]
 
     def permitted(client: Client, sender: str, recipient: str) -> bool:
         if client.authenticated or not client.address:
@@ -67,7 +68,7 @@ def permit_networks(words: Iterable[str] = LOOPBACK) -> Policy:
             address = ip_address(client.address)
         except ValueError:  # a transport of another kind; nobody has said that its clients may
             return False
-        return any(address in network for network in networks)
+        return next((inside for network, inside in networks if address in network), False)
 
     return permitted
 

@@ -34,7 +34,7 @@ from smtpclient.submission.access import Policy, client_of
 from smtpclient.submission.command import Mail, parse_mail, parse_rcpt
 from smtpclient.submission.data import DataDecoder
 from smtpclient.submission.received import ReceivedContent
-from smtpclient.submission.session import Limits, Session
+from smtpclient.submission.session import Limits, Session, Sessions
 
 
 class SubmissionServer(Session):
@@ -52,7 +52,7 @@ class SubmissionServer(Session):
         policy: Policy,
         clock: IReactorTime,
         limits: Limits,
-        sessions: set[Session],
+        sessions: Sessions,
         maillog: MailLog | None,
     ) -> None:
         super().__init__(clock, limits, sessions, maillog)
@@ -304,7 +304,7 @@ class SubmissionFactory(smtp.SMTPFactory):
         self.maillog = maillog
         self.limits = limits or Limits()
         self.domain = acceptor.rules.myhostname.encode("ascii")
-        self.sessions: set[Session] = set()
+        self.sessions = Sessions()
         self._challengers = dict(challengers or {})
         self._tls = tls
 
@@ -320,5 +320,13 @@ class SubmissionFactory(smtp.SMTPFactory):
 
     def stopFactory(self) -> None:
         """Nobody listens any more: end the sessions, each after the message it is about to queue."""
-        for session in tuple(self.sessions):
-            session.shut_down()
+        self.sessions.shut_down()
+
+    async def drain(self) -> None:
+        """
+        End the sessions, and return when they have ended.
+
+        For who stops the queue too: a client that is not told that its message was queued hands it in again.
+        """
+        self.sessions.shut_down()
+        await self.sessions.all_ended()

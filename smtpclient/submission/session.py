@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.mail import smtp
@@ -47,6 +48,44 @@ class Limits:
     timeout: float = 300.0
 
 
+class Sessions:
+    """Those that there are."""
+
+    def __init__(self) -> None:
+        self._running: set[Session] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def begin(self, session: "Session") -> None:
+        """One more."""
+        self._running.add(session)
+
+    def ended(self, session: "Session") -> bool:
+        """One fewer; False when it was not among them."""
+        if session not in self._running:
+            return False
+        self._running.remove(session)
+        if not self._running:
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)
+        return True
+
+    def shut_down(self) -> None:
+        """End them all, each after the reply to the message that it is handing in."""
+        for session in tuple(self._running):
+            session.shut_down()
+
+    async def all_ended(self) -> None:
+        """Wait until there are none."""
+        if self._running:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+
+
 class Session(smtp.ESMTP):
     """
     Reads what a client sends, in order.
@@ -56,7 +95,7 @@ class Session(smtp.ESMTP):
 
     transport: Any  # TCP, TLS or UNIX: whatever the endpoint makes
 
-    def __init__(self, clock: IReactorTime, limits: Limits, sessions: "set[Session]", maillog: MailLog | None) -> None:
+    def __init__(self, clock: IReactorTime, limits: Limits, sessions: Sessions, maillog: MailLog | None) -> None:
         super().__init__()
         self.client = Client("")
         self.limits = limits
@@ -90,7 +129,7 @@ class Session(smtp.ESMTP):
         if len(self._sessions) >= self.limits.sessions:
             self.end(421, "4.3.2 Error: too many connections")
             return
-        self._sessions.add(self)
+        self._sessions.begin(self)
         self.log(f"connect from {self.client.name}")
         super().connectionMade()
 
@@ -110,11 +149,10 @@ class Session(smtp.ESMTP):
         super().connectionLost(reason)
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
-        if self in self._sessions:
-            self._sessions.discard(self)
-            self.log(f"disconnect from {self.client.name}")
         self._lost = True
         self.forget_message()
+        if self._sessions.ended(self):
+            self.log(f"disconnect from {self.client.name}")
 
     def timeoutConnection(self) -> None:
         """Give up on a client that says nothing."""

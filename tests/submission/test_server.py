@@ -256,11 +256,11 @@ class MessageTests(ServerCase):
             conversation.close()
 
         await deferToThread(hang_up)
-        (session,) = self.factory.sessions
+        (session,) = self.factory.sessions._running
         await self.until(lambda: session._waiting)
         self.assertEqual([], self.queue.messages)
         session.transport.abortConnection()
-        await self.until(lambda: not self.factory.sessions)
+        await self.factory.sessions.all_ended()
         self.queue.hold.callback(None)
         self.assertEqual([["r@y.test"]], self.queue.recipients)
 
@@ -483,6 +483,7 @@ class TimeTests(SynchronousTestCase):
         transport = StringTransport(peerAddress=UNIXAddress(b"/x"))
         server = self.factory.buildProtocol(None)
         server.makeConnection(transport)
+        transport.protocol = server
         return server, transport
 
     def test_a_silent_client(self) -> None:
@@ -506,7 +507,7 @@ class TimeTests(SynchronousTestCase):
         server.dataReceived(b"QUIT\r\n")
         server.connectionLost()
         self.assertEqual([], self.clock.getDelayedCalls())
-        self.assertEqual(set(), self.factory.sessions)
+        self.assertEqual(0, len(self.factory.sessions))
 
     def test_a_slow_queue_is_no_silence(self) -> None:
         """The client is not blamed for the time that the queue takes."""
@@ -526,7 +527,7 @@ class TimeTests(SynchronousTestCase):
         self.queue.hold = Deferred()
         server, busy = self.connect()
         server.dataReceived("\r\n".join(["EHLO x", *ENVELOPE, "DATA", CONTENT, ""]).encode())
-        self.factory.stopFactory()
+        drained = Deferred.fromCoroutine(self.factory.drain())
         bye = b"421 4.3.2 Service shutting down\r\n"
         self.assertTrue(idle.value().endswith(bye))
         self.assertTrue(idle.disconnecting)
@@ -534,6 +535,19 @@ class TimeTests(SynchronousTestCase):
         self.queue.hold.callback(None)
         self.assertTrue(busy.value().endswith(b"250 2.0.0 Ok: queued as ID1\r\n" + bye))
         self.assertTrue(busy.disconnecting)
+        idle.protocol.connectionLost()
+        self.assertNoResult(drained)
+        server.connectionLost()
+        self.successResultOf(drained)
+        self.successResultOf(self.factory.drain())
+
+    def test_bytes_one_by_one(self) -> None:
+        """A client that sends byte by byte is served like any other."""
+        server, transport = self.connect()
+        for byte in "\r\n".join(["EHLO x", *ENVELOPE, "DATA", CONTENT, "QUIT", ""]).encode():
+            server.dataReceived(bytes([byte]))
+        self.assertTrue(transport.value().endswith(b"250 2.0.0 Ok: queued as ID1\r\n221 2.0.0 Bye\r\n"))
+        self.assertTrue(self.queue.contents[0].endswith(b"\n\nbody\n"))
 
     def test_a_unix_socket(self) -> None:
         """A client on a UNIX socket is on this machine, and may relay."""
