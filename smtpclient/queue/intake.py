@@ -180,7 +180,7 @@ def prepare(submission: Submission, rules: Rules, now: float, random: Random) ->
     :raises IntakeError: when the message is refused.
     :raises OSError: when the content cannot be read.
     """
-    sender = submission.sender and _checked(submission.sender, rules.myorigin, "5.1.7", "sender")
+    sender = submission.sender and checked_address(submission.sender, rules.myorigin, "5.1.7", "sender")
     if not address.is_safe(submission.envelope_id):
         raise IntakeError("5.5.4", "envelope id holds a control character")
     if isinstance(submission.content, Sequence):
@@ -209,26 +209,13 @@ def prepare(submission: Submission, rules: Rules, now: float, random: Random) ->
     )
 
 
-def log_arrival(maillog: MailLog, queue_id: str, message: NewMessage) -> None:
-    """Say which message a queue id stands for, as cleanup(8) does: ``QUEUEID: message-id=<...>``."""
-    if isinstance(message.content, PreparedContent):
-        maillog.info("cleanup", f"message-id={message.content.message_id}", queue_id)
-
-
-def local_trace(rules: Rules, uid: int) -> str:
-    """The trace of a message from a user of this machine."""
-    return f"by {rules.myhostname} (smtpclient, from userid {uid})"
-
-
-def _check_size(size: int, rules: Rules) -> None:
-    if rules.message_size_limit and size > rules.message_size_limit:
-        raise IntakeError("5.3.4", f"message is larger than {rules.message_size_limit} bytes (message_size_limit)")
-
-
-def _checked(given: str, origin: str, status: str, role: str) -> str:
+def checked_address(given: str, origin: str, status: str, role: str) -> str:
     """
     An envelope address with a domain.
 
+    :param given: internal form; without a domain it gets the origin.
+    :param status: the enhanced status code for one that is refused.
+    :param role: ``sender`` or ``recipient``, for the text.
     :raises IntakeError: when it is none.
     """
     shown = printable(given[:100])
@@ -246,6 +233,22 @@ def _checked(given: str, origin: str, status: str, role: str) -> str:
     return f"{local}@{domain}"
 
 
+def log_arrival(maillog: MailLog, queue_id: str, message: NewMessage) -> None:
+    """Say which message a queue id stands for, as cleanup(8) does: ``QUEUEID: message-id=<...>``."""
+    if isinstance(message.content, PreparedContent):
+        maillog.info("cleanup", f"message-id={message.content.message_id}", queue_id)
+
+
+def local_trace(rules: Rules, uid: int) -> str:
+    """The trace of a message from a user of this machine."""
+    return f"by {rules.myhostname} (smtpclient, from userid {uid})"
+
+
+def _check_size(size: int, rules: Rules) -> None:
+    if rules.message_size_limit and size > rules.message_size_limit:
+        raise IntakeError("5.3.4", f"message is larger than {rules.message_size_limit} bytes (message_size_limit)")
+
+
 def _recipients(submission: Submission, fields: list[Field], origin: str) -> tuple[Recipient, ...]:
     """
     The recipients as they are queued.
@@ -261,7 +264,7 @@ def _recipients(submission: Submission, fields: list[Field], origin: str) -> tup
         given += [Recipient(one, notify=submission.header_recipients) for one in named]
     kept: dict[tuple[str, str, int], Recipient] = {}
     for recipient in given:
-        wanted = _checked(recipient.address, origin, "5.1.3", "recipient")
+        wanted = checked_address(recipient.address, origin, "5.1.3", "recipient")
         original = recipient.original or ("" if wanted == recipient.address else recipient.address)
         orcpt = recipient.orcpt or ("rfc822;" if wanted.isascii() else "utf-8;") + wanted
         ready = replace(recipient, address=wanted, original=original, orcpt=orcpt)
