@@ -21,12 +21,13 @@ from smtpclient.queue import record
 from smtpclient.queue.record import MalformedRecord
 from smtpclient.queue.record_reader import RecordReader
 
-_SIZES = re.compile(rb" *([0-9]{1,15})" + rb" +([0-9]{1,15})" * 2 + rb"(?: +([0-9]{1,15}))?" * 3 + rb" *")
+_SIZES = re.compile(rb" *[0-9]{1,15}(?: +[0-9]{1,15}){2,5} *")
 _TIME = re.compile(rb" *([0-9]{1,11})(?: +([0-9]{1,6}))? *")
 _WARN = re.compile(rb" *(-?[0-9]{1,11}) *")
 _NUMBER = re.compile(r"[0-9]{1,11}")
 
-_UNSAID = Notify(0)
+_NOTIFY = tuple(Notify(number) for number in range(16))
+_UTF8 = tuple(Utf8(number) for number in range(16))
 
 Take = Callable[["EnvelopeReader", bytes], None]
 
@@ -43,7 +44,7 @@ class EnvelopeReader:
         self._queue_id = queue_id
         self._reader = reader
         self._remark = remark
-        self._sizes = (0, 0, 0, 0, 0, 0)
+        self._sizes: list[int] = []
         self._arrival = -1.0
         self._sender: str | None = None
         self._full_name = ""
@@ -73,11 +74,9 @@ class EnvelopeReader:
         return self._message(start, end)
 
     def _size_record(self, data: bytes) -> None:
-        found = _SIZES.fullmatch(data)
-        if found is None:
+        if _SIZES.fullmatch(data) is None:
             raise MalformedRecord(self._reader.offset, f"a size record that is not one: {data[:100]!r}")
-        fields = [int(field or 0) for field in found.groups()]
-        self._sizes = (fields[0], fields[1], fields[2], fields[3], fields[4], fields[5])
+        self._sizes = [int(field) for field in data.split()] + [0, 0, 0]
 
     def _segment(self, wanted: Mapping[int, Take], last: int) -> None:
         """Take every record up to the one that ends the segment."""
@@ -100,7 +99,7 @@ class EnvelopeReader:
 
         :return: where that record stands.
         """
-        length, stated_start, *_ = self._sizes
+        length, stated_start = self._sizes[:2]
         if stated_start == start and self._reader.stands_at(start + length, record.EXTRACTED):
             self._reader.seek(start + length)
             self._reader.next()
@@ -140,7 +139,7 @@ class EnvelopeReader:
             content_offset=start,
             content_length=end - start,
             encoding=attributes.pop("encoding", ""),
-            utf8=Utf8(self._sizes[5] & 15),
+            utf8=_UTF8[self._sizes[5] & 15],
             envelope_id=attributes.pop("envelope_id", ""),
             ret=Return(ret) if ret in (1, 2) else Return.UNSPECIFIED,
             full_name=self._full_name,
@@ -194,7 +193,7 @@ class EnvelopeReader:
     def _set(self, name: str, value: str) -> None:
         if name == "notify_flags":
             notify = self._number(value)
-            self._notify = Notify(notify) if notify < 16 else _UNSAID
+            self._notify = _NOTIFY[notify if notify < 16 else 0]
         elif name == "dsn_orig_rcpt":
             self._orcpt = value
         else:
@@ -223,7 +222,7 @@ class EnvelopeReader:
 
     def _forget_recipient(self) -> None:
         self._original = self._orcpt = ""
-        self._notify = _UNSAID
+        self._notify = _NOTIFY[0]
 
 
 def _named(name: str) -> Take:

@@ -35,18 +35,20 @@ def _no_remark(_words: str) -> None:
 
 
 def read_message(
-    files: Files, fd: int, path: str, queue_id: str, remark: Callable[[str], None] = _no_remark
+    files: Files, fd: int, path: str, queue_id: str, remark: Callable[[str], None] = _no_remark, size: int = -1
 ) -> QueuedMessage:
     """
     Read the message of an open queue file.
 
     :param path: only for the complaint.
     :param remark: told, in words, of what is odd and does no harm.
+    :param size: how long the file is, bytes; -1: it is asked for.
     :raises CorruptQueueFile: when the file does not hold a message.
     :raises OSError: when the file cannot be read; that says nothing about what it holds.
     """
     try:
-        return EnvelopeReader(queue_id, RecordReader(files, fd, files.fstat(fd).st_size), remark).read()
+        reader = RecordReader(files, fd, files.fstat(fd).st_size if size < 0 else size)
+        return EnvelopeReader(queue_id, reader, remark).read()
     except MalformedRecord as error:
         raise CorruptQueueFile(path, error.offset, error.why) from error
 

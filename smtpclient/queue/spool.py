@@ -23,6 +23,7 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -205,12 +206,14 @@ class Spool:
         fd = self._files.open(path)
         try:
             self._files.flock(fd, exclusive=True)
-            mode = self._files.fstat(fd).st_mode & 0o700
+            found = self._files.fstat(fd)
+            mode = found.st_mode & 0o700
             if mode == 0o400:
                 raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
             if mode != 0o700:
                 raise BusyQueueFile(f"{path} is still being written")
-            return read_message(self._files, fd, path, queue_id, lambda words: self._odd(queue_id, words))
+            remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
+            return read_message(self._files, fd, path, queue_id, remark, found.st_size)
         except BlockingIOError:
             raise BusyQueueFile(f"{path} is locked by another process") from None
         finally:
@@ -364,9 +367,6 @@ class Spool:
         if kind not in JOURNALS:
             raise ValueError(f"{kind!r} is no kind of journal; there are {', '.join(JOURNALS)}")
         return self._folders.path(kind, queue_id)
-
-    def _odd(self, queue_id: str, words: str) -> None:
-        self._maillog.warning("qmgr", words, queue_id)
 
     def _open_to_mark(self, queue_id: str) -> tuple[int, str]:
         path = self._folders.path("active", queue_id)

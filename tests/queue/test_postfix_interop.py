@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -141,6 +142,20 @@ class PostqueueTests(Case):
         queue_id = self._create()
         os.chmod(f"{self.postfix.queue}/incoming/{queue_id}", 0o600)
         self.assertEqual(self._list(), {})
+
+
+class QshapeTests(Case):
+    """qshape(1) counts what is queued."""
+
+    def test_domains(self) -> None:
+        """Each recipient counts for its domain, by age of its message; one that is done does not count."""
+        if not shutil.which("qshape"):
+            raise self.skipTest("qshape is not installed")
+        for name in ("one", "two", "two"):
+            queue_id = self._create("deferred", recipients=[Recipient(f"b@{name}.test"), Recipient("done@done.test")])
+            self.spool.mark_done(queue_id, [self.spool.read(queue_id, "deferred").recipients[1].offset])
+        lines = [line.split()[:3] for line in self.postfix.run("qshape", "deferred").splitlines()]
+        self.assertEqual(lines[1:], [["TOTAL", "3", "3"], ["two.test", "2", "2"], ["one.test", "1", "1"]])
 
 
 class PostsuperTests(Case):
