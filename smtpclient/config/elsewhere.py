@@ -56,13 +56,13 @@ _OTHERS = """
     maillog_file_prefixes maillog_file_rotate_suffix mailq_path manpage_directory maps_rbl_domains
     maps_rbl_reject_code masquerade_classes masquerade_domains masquerade_exceptions master_service_disable
     max_idle max_use message_reject_characters message_strip_characters meta_directory mime_boundary_length_limit
-    mime_header_checks mime_nesting_limit multi_recipient_bounce_reject_code mynetworks mynetworks_style
+    mime_header_checks mime_nesting_limit multi_recipient_bounce_reject_code mynetworks_style
     nested_header_checks newaliases_path non_fqdn_reject_code non_smtpd_milters openssl_path
     owner_request_special parent_domain_matches_subdomains permit_mx_backup_networks pickup_service_name
     pipe_delivery_status_filter plaintext_reject_code postlog_service_name prepend_delivered_header process_id
     process_id_directory process_name propagate_unmatched_extensions proxy_read_maps proxy_write_maps
     queue_file_attribute_count_limit queue_service_name rbl_reply_maps readme_directory receive_override_options
-    recipient_bcc_maps recipient_canonical_classes recipient_canonical_maps recipient_delimiter reject_code
+    recipient_bcc_maps recipient_canonical_classes recipient_canonical_maps reject_code
     reject_tempfail_action relay_clientcerts relay_domains_reject_code relay_recipient_maps relocated_maps
     remote_header_rewrite_domain require_home_directory reset_owner_alias resolve_dequoted_address
     resolve_null_domain resolve_numeric_domain respectful_logging rewrite_service_name sample_directory

@@ -189,21 +189,20 @@ def _balanced(text: str, at: int) -> tuple[str, int]:
 
 def _branches(inner: str, at: int) -> tuple[str, str]:
     """The texts for true and for false behind the operator at a position."""
-    sign = inner[at]
+    sign, plain = inner[at], inner[at + 1 :]
     at = _skip(inner, at + 1)
     if not inner.startswith("{", at):
-        return (inner[at:], "") if sign == "?" else ("", inner[at:])
+        return (plain, "") if sign == "?" else ("", plain)
     first, at = _balanced(inner, at)
     at = _skip(inner, at)
-    if sign == ":" and at == len(inner):
-        return "", first
-    if sign == "?" and at == len(inner):
-        return first, ""
+    if at == len(inner):
+        return (first, "") if sign == "?" else ("", first)
     if sign == ":" or inner[at] != ":":
         raise ExpansionError(f"unexpected text after a closing brace in ${{{_shown(inner)}}}")
+    plain = inner[at + 1 :]
     at = _skip(inner, at + 1)
     if not inner.startswith("{", at):
-        return first, inner[at:]
+        return first, plain
     second, at = _balanced(inner, at)
     if _skip(inner, at) != len(inner):
         raise ExpansionError(f"unexpected text after the last closing brace in ${{{_shown(inner)}}}")

@@ -17,11 +17,11 @@ Promises: whatever the bytes, the result is :class:`Settings` or a
 Does not: know which names exist (``smtpclient.config.parameters``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from smtpclient.config.logical_lines import logical_lines
-from smtpclient.config.parameters import ConfigurationError
+from smtpclient.config.parameters import ConfigurationError, Parameters
 from smtpclient.observe.maillog import printable
 
 
@@ -38,6 +38,44 @@ class Settings:
     values: Mapping[str, str]
     sources: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One setting that counts more than the file's; ``source`` is the option that made it."""
+
+    name: str
+    value: str
+    source: str
+
+
+def override(text: str) -> Override:
+    """
+    The argument of an option ``-o name=value``; braces around it all are dropped, as Postfix does.
+
+    :raises ConfigurationError: when it is none.
+    """
+    bare = text.strip()
+    if bare.startswith("{") and bare.endswith("}"):
+        bare = bare[1:-1]
+    name, equals, value = (part.strip() for part in bare.partition("="))
+    if not equals or not name:
+        raise ConfigurationError([f"-o {printable(text)}: expected name=value"])
+    return Override(name, value, f"-o {printable(name)}")
+
+
+def load(path: str | None, overrides: Iterable[Override] = ()) -> Parameters:
+    """
+    The parameters of a file, changed by options; of several overrides of one name the last counts.
+
+    :param path: the file, or ``None`` for the defaults alone.
+    :raises ConfigurationError: when the file cannot be read, or with everything that is wrong.
+    """
+    settings = read(path) if path else Settings({}, {})
+    values, sources = dict(settings.values), dict(settings.sources)
+    for change in overrides:
+        values[change.name], sources[change.name] = change.value, change.source
+    return Parameters.from_values(values, sources=sources, warnings=settings.warnings)
 
 
 def read(path: str) -> Settings:

@@ -328,7 +328,7 @@ class _Check:
                 return value
         elif not text:
             return Tables(seconds=self.seconds)
-        accepted = " or ".join(word or "nothing" for word in row.only)
+        accepted = " or ".join(word or "an empty value" for word in row.only)
         raise ValueError(f"this is not supported: only {accepted} is accepted; change or remove the setting")
 
     def _opened(self, row: Row, text: str) -> Tables:

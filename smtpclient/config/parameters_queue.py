@@ -85,6 +85,20 @@ QUEUE_ROWS = section(
     ),
     Row("qmgr_message_active_limit", _INTEGER, "20000", "The most messages worked on at a time.", minimum=1),
     Row("qmgr_message_recipient_limit", _INTEGER, "20000", "The most recipients held in memory at a time.", minimum=1),
+    Row(
+        "qmgr_message_recipient_minimum",
+        _INTEGER,
+        "10",
+        "How many recipients a message may have to be worked on whatever $qmgr_message_recipient_limit says.",
+        minimum=1,
+    ),
+    Row(
+        "qmgr_clog_warn_time",
+        _TIME,
+        "300s",
+        "How often to warn that one destination holds up the queue; 0 means never.",
+        minimum=0,
+    ),
     Row("soft_bounce", _BOOLEAN, "no", "Defer what would be returned: for trying out a new configuration."),
 )
 
@@ -228,15 +242,6 @@ SCHEDULING_ROWS = section(
         only=("50",),
     ),
     Row(
-        "qmgr_message_recipient_minimum",
-        _INTEGER,
-        "10",
-        "Recipients in memory for any message.",
-        minimum=1,
-        honoured=False,
-        only=("10",),
-    ),
-    Row(
         "qmgr_fudge_factor",
         _INTEGER,
         "100",
@@ -245,15 +250,6 @@ SCHEDULING_ROWS = section(
         maximum=100,
         honoured=False,
         only=("100",),
-    ),
-    Row(
-        "qmgr_clog_warn_time",
-        _TIME,
-        "300s",
-        "How often a clogged queue is warned of.",
-        minimum=0,
-        honoured=False,
-        only=("300s", "0"),
     ),
     Row(
         "qmgr_daemon_timeout",

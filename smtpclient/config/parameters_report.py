@@ -48,15 +48,19 @@ REPORT_ROWS = section(
         "enable_threaded_bounces",
         _BOOLEAN,
         "no",
-        "Reports that refer to the message they are about.",
-        honoured=False,
-        only=("no",),
+        "Let a report refer to its message, so that readers show them together.",
     ),
 )
 
 INTAKE_ROWS = section(
     "New messages",
     Row("message_size_limit", _SIZE, "10240000", "The largest message taken; 0 means no limit.", minimum=0),
+    Row(
+        "mynetworks",
+        Kind.LIST,
+        "127.0.0.0/8, [::1]/128",
+        "Networks whose clients may send mail anywhere through the server of --submission.",
+    ),
     Row("hopcount_limit", _INTEGER, "50", "With this many Received: headers a message counts as looping.", minimum=1),
     Row("line_length_limit", _SIZE, "2048", "Longer lines are stored in pieces.", minimum=512),
     Row("header_size_limit", _SIZE, "102400", "How much of one header is looked at.", minimum=1),

@@ -5,9 +5,11 @@ Everything under one key is interchangeable: the key is the transport and the ne
 when it leads to one of the destination's best exchangers, so that reuse never sends mail where a new connection
 would not go.
 
-Promises: a parked session that ends, or says anything unasked, is forgotten at once; none is kept longer than
-``smtp_connection_cache_time_limit``, used for longer than ``smtp_connection_reuse_time_limit`` or more often than
+Promises: a parked session that ends, or says anything unasked, is forgotten at once; none waits longer than
+``smtp_connection_cache_time_limit``, is used for longer than ``smtp_connection_reuse_time_limit`` or more often than
 ``smtp_connection_reuse_count_limit`` allows.
+
+Does not: make sessions, or look into them.
 """
 
 from collections.abc import Callable
@@ -66,6 +68,7 @@ class Pool:
         self._clock = clock
         self._parked: dict[Key, list[_Parked]] = {}
         self._leaving: set[Deferred[None]] = set()
+        self._closing = False
 
     def wants(self, session: Session, next_hop: str, backlog: bool) -> bool:
         """
@@ -78,62 +81,70 @@ class Pool:
             return False
         if settings.uses and session.uses >= settings.uses:
             return False
-        return self._clock.seconds() - session.opened < settings.lifetime and session.channel.usable
+        return not self._closing and self._time_left(session) > 0 and session.channel.usable
 
     def park(self, key: Key, session: Session) -> None:
         """Keep a session for the next message under the key."""
-        parked = _Parked(session, self._clock.callLater(self._settings.idle, self._expire, key, session))
-        self._parked.setdefault(key, []).append(parked)
+        pause = max(min(self._settings.idle, self._time_left(session)), 0.0)
+        timer = self._clock.callLater(pause, self._expire, key, session)
+        self._parked.setdefault(key, []).append(_Parked(session, timer))
         session.channel.on_idle_input = self._forgetting(key, session)
 
     def take(self, key: Key) -> Session | None:
         """A session under the key that stands, the one used last; or None."""
-        waiting = self._parked.get(key)
-        while waiting:
-            parked = waiting.pop()
-            parked.timer.cancel()
-            parked.session.channel.on_idle_input = None
-            if not waiting:
-                del self._parked[key]
-            if parked.session.channel.usable:
-                return parked.session
-            parked.session.channel.abort()
+        while key in self._parked:
+            session = self._parked[key][-1].session
+            self._remove(key, session)
+            if session.channel.usable:
+                return session
+            session.channel.abort()
         return None
 
     async def close(self) -> None:
-        """Say QUIT to all, and wait until they are gone."""
+        """Say QUIT to all that are parked, park no more meanwhile, and return when their sockets are closed."""
+        self._closing = True
         for key in list(self._parked):
             while (session := self.take(key)) is not None:
-                self._dismiss(session)
-        for leaving in list(self._leaving):
-            await leaving
+                self._dismiss(session, patient=False)
+        while self._leaving:
+            await next(iter(self._leaving))
+        self._closing = False
+
+    def _time_left(self, session: Session) -> float:
+        return session.opened + self._settings.lifetime - self._clock.seconds()
 
     def _forgetting(self, key: Key, session: Session) -> Callable[[], None]:
         def forget() -> None:
-            if self._remove(key, session):
-                session.channel.abort()
+            self._remove(key, session)
+            session.channel.abort()
 
         return forget
 
     def _expire(self, key: Key, session: Session) -> None:
-        if self._remove(key, session):
-            self._dismiss(session)
+        self._remove(key, session)
+        self._dismiss(session, patient=True)
 
-    def _dismiss(self, session: Session) -> None:
-        leaving = Deferred.fromCoroutine(session.quit())
+    def _dismiss(self, session: Session, *, patient: bool) -> None:
+        leaving = Deferred.fromCoroutine(_leave(session, patient=patient))
         if not leaving.called:
             self._leaving.add(leaving)
-            leaving.addBoth(lambda _: self._leaving.discard(leaving))
+            leaving.addBoth(self._left, leaving)
 
-    def _remove(self, key: Key, session: Session) -> bool:
-        waiting = self._parked.get(key, [])
-        for parked in waiting:
-            if parked.session is session:
-                waiting.remove(parked)
-                if not waiting:
-                    del self._parked[key]
-                if parked.timer.active():
-                    parked.timer.cancel()
-                session.channel.on_idle_input = None
-                return True
-        return False
+    def _left(self, result: object, leaving: "Deferred[None]") -> object:
+        self._leaving.discard(leaving)
+        return result
+
+    def _remove(self, key: Key, session: Session) -> None:
+        waiting = self._parked[key]
+        parked = next(parked for parked in waiting if parked.session is session)
+        waiting.remove(parked)
+        if not waiting:
+            del self._parked[key]
+        if parked.timer.active():
+            parked.timer.cancel()
+        session.channel.on_idle_input = None
+
+
+async def _leave(session: Session, *, patient: bool) -> None:
+    await session.quit(patient=patient)
+    await session.channel.gone()

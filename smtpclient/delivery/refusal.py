@@ -1,9 +1,11 @@
 """
-The transports without a server: ``error``, ``retry`` and ``discard``.
+The transports that contact nobody: ``error``, ``retry`` and ``discard``; and ``lmtp``, which is not spoken.
 
 A transport table may say ``error:5.7.1 we do not write there``, ``retry:4.3.2 closed for repairs`` or ``discard:``; the
-next hop is then an enhanced status code, which may be left out, and a sentence. As in Postfix, a code of the wrong
-class for the transport is replaced by ``5.0.0`` or ``4.0.0``.
+next hop is then an enhanced status code and a sentence, either of which may be left out. As in Postfix, a code of the
+wrong class for the transport is replaced by ``5.0.0``, ``4.0.0`` or ``2.0.0``.
+
+Mail for ``lmtp`` waits: SMTP spoken to such a server would end in a bounce.
 """
 
 import re
@@ -11,22 +13,33 @@ import re
 from smtpclient.mail.outcome import Delays, Disposition, Outcome
 from smtpclient.mail.request import DeliveryRequest
 
-_STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\s+")
+_STATUS = re.compile(r"\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s+|$)")
 
-TRANSPORTS = {"error": Disposition.BOUNCED, "retry": Disposition.DEFERRED, "discard": Disposition.SENT}
+TRANSPORTS = {
+    "error": Disposition.BOUNCED,
+    "retry": Disposition.DEFERRED,
+    "discard": Disposition.SENT,
+    "lmtp": Disposition.DEFERRED,
+}
 _CLASSES = {Disposition.BOUNCED: "5", Disposition.DEFERRED: "4", Disposition.SENT: "2"}
 
 
 def outcomes(request: DeliveryRequest, now: float) -> list[Outcome]:
     """The outcome of every recipient of a request whose transport is in ``TRANSPORTS``."""
     disposition = TRANSPORTS[request.transport]
+    status, reason = _status_and_reason(request)
+    delays = Delays(max(request.activated - request.envelope.arrival, 0.0), max(now - request.activated, 0.0))
+    return [Outcome(recipient, disposition, status, reason, delays=delays) for recipient in request.recipients]
+
+
+def _status_and_reason(request: DeliveryRequest) -> tuple[str, str]:
+    if request.transport == "lmtp":
+        return "4.3.5", "mail transport unavailable: LMTP is not supported"
     found = _STATUS.match(request.next_hop)
     status = found[1] if found else ""
-    reason = request.next_hop[found.end() :] if found else request.next_hop
-    if status[:1] != _CLASSES[disposition]:
-        status = _CLASSES[disposition] + ".0.0"
-    delays = Delays(max(request.activated - request.envelope.arrival, 0.0), max(now - request.activated, 0.0))
-    return [
-        Outcome(recipient, disposition, status, reason.strip() or f"the {request.transport} transport", delays=delays)
-        for recipient in request.recipients
-    ]
+    reason = request.next_hop[found.end() if found else 0 :].strip()
+    wanted = _CLASSES[TRANSPORTS[request.transport]]
+    return (
+        status if status.startswith(wanted) else wanted + ".0.0",
+        reason or f"the {request.transport} transport",
+    )

@@ -24,6 +24,8 @@ class Session:
 
     :param opened: when it was made, seconds since the epoch.
     :param transcript: the dialogue so far, where a postmaster may want to see it.
+    :ivar uses: how many messages it has carried.
+    :ivar protocol_errors: this message's dialogue, or the introduction, was against the protocol.
     """
 
     def __init__(
@@ -47,7 +49,13 @@ class Session:
     async def transact(
         self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent
     ) -> Transaction:
-        """Carry one message; the verdicts are in what is returned."""
+        """
+        Carry one message; the verdicts are in what is returned.
+
+        :raises CorruptQueueFile: when the content is no content.
+        """
+        if self.uses:
+            self._forget()
         self.uses += 1
         transaction = Transaction(
             self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content
@@ -56,6 +64,18 @@ class Session:
         if any(verdict.protocol_error for verdict in transaction.verdicts.values()):
             self.protocol_errors = True
         return transaction
+
+    def _forget(self) -> None:
+        """What went wrong with an earlier message, and was said for it, is not about the next one."""
+        self.protocol_errors = False
+        self.channel.garbage = 0
+        if self.transcript is not None:
+            self.transcript.lines.clear()
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the postmaster may want to see the dialogue."""
+        return self.protocol_errors or self.channel.garbage > 0
 
     async def reset(self) -> bool:
         """Undo a transaction that came to nothing (RSET); false when the session is of no more use."""
@@ -66,12 +86,16 @@ class Session:
             return False
         return reply.category == 2
 
-    async def quit(self) -> None:
-        """Say QUIT and close; wait for the reply unless ``smtp_skip_quit_response`` says not to."""
+    async def quit(self, *, patient: bool = True) -> None:
+        """
+        Say QUIT and close.
+
+        :param patient: wait for the reply, unless ``smtp_skip_quit_response`` says not to.
+        """
         if self.channel.over:
             return
         self.channel.command(command.QUIT)
-        if not self._settings.skip_quit_response:
+        if patient and not self._settings.skip_quit_response:
             try:
                 await self.channel.reply(self._settings.quit)
             except SessionOver:

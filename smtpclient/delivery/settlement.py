@@ -7,11 +7,16 @@ For each outcome, in this order:
    the sender asked for it. A failure that cannot be recorded becomes a deferral (4.3.0): the sender would never
    hear of it. A deferral or success that cannot be recorded is only logged;
 2. log, one line in Postfix's grammar;
-3. mark the recipients that are sent or bounced as done in the queue file, with one write each;
+3. mark the recipients that are sent or bounced as done in the queue file;
 4. tell subscribers.
+
+What needs no record goes first, so that nothing stands between a server's yes and its mark.
 
 So at any crash every recipient is delivered, or still queued, or recorded for a report. ``soft_bounce`` turns
 failures into deferrals before anything else.
+
+Promises: settling ends. A service, a queue file or a subscriber that fails costs a warning, for what a server has
+accepted is delivered whatever goes wrong here; a cancellation while a service is asked counts as its failure.
 """
 
 import dataclasses
@@ -62,9 +67,18 @@ class Settlement:
         self._process = process
 
     async def settle(self, request: DeliveryRequest, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Record, log, mark and tell; give back what the outcomes have become."""
+        """Record, log, mark and tell; give back what the outcomes have become, not always in the same order."""
         envelope = request.envelope
-        settled = [await self._record(envelope, outcome) for outcome in outcomes]
+        to_record = [outcome for outcome in outcomes if _wants_record(outcome)]
+        # A crash while others are recorded must not send again what has been sent.
+        settled = [outcome for outcome in outcomes if not _wants_record(outcome)]
+        self._finish(envelope, settled)
+        recorded = [await self._record(envelope, outcome) for outcome in to_record]
+        self._finish(envelope, recorded)
+        return settled + recorded
+
+    def _finish(self, envelope: Envelope, settled: Sequence[Outcome]) -> None:
+        """Log, mark and tell what needs no record, or has it."""
         done = []
         for outcome in settled:
             self._maillog.info(self._process, line(outcome), envelope.queue_id)
@@ -74,21 +88,19 @@ class Settlement:
             self._mark_done(envelope, done)
         for outcome in settled:
             self._subscribers.publish(envelope, outcome)
-        return settled
 
     async def _record(self, envelope: Envelope, outcome: Outcome) -> Outcome:
+        """Record one outcome with the service that it is for; give back what it has become."""
         if outcome.disposition is Disposition.SENT:
-            if outcome.recipient.notify & Notify.SUCCESS and not outcome.relayed_dsn:
-                await self._try("trace", self._trace, envelope, outcome)
+            await self._try("trace", self._trace, envelope, outcome)
             return outcome
         if outcome.disposition is Disposition.BOUNCED:
-            if not self._soft_bounce:
-                if await self._try("bounce", self._bounce, envelope, outcome):
-                    return outcome
-                outcome = dataclasses.replace(outcome, disposition=Disposition.DEFERRED, status="4.3.0")
+            if self._soft_bounce:
+                outcome = _deferred(outcome, "4" + outcome.status[1:], outcome.reason)
+            elif await self._try("bounce", self._bounce, envelope, outcome):
+                return outcome
             else:
-                softer = "4" + outcome.status[1:]
-                outcome = dataclasses.replace(outcome, disposition=Disposition.DEFERRED, status=softer)
+                outcome = _deferred(outcome, "4.3.0", f"bounce service failure; {outcome.reason}")
         await self._try("defer", self._defer, envelope, outcome)
         return outcome
 
@@ -113,9 +125,22 @@ class Settlement:
             self._mark(envelope.queue_id, offsets)
         except FileNotFoundError:
             self._maillog.warning(self._process, "the queue file has vanished before it was marked", envelope.queue_id)
-        except OSError as why:
+        except Exception as why:
             words = f"cannot mark {len(offsets)} recipients as done: {why}; they may be sent again"
             self._maillog.warning(self._process, words, envelope.queue_id)
+            if not isinstance(why, OSError):
+                self._log.failure("{queue_id}: marking failed", queue_id=envelope.queue_id)
+
+
+def _wants_record(outcome: Outcome) -> bool:
+    """All but a success that nobody wants to hear of, or that the next server reports (RFC 3461 section 5.2.2)."""
+    if outcome.disposition is not Disposition.SENT:
+        return True
+    return bool(outcome.recipient.notify & Notify.SUCCESS) and not outcome.relayed_dsn
+
+
+def _deferred(outcome: Outcome, status: str, reason: str) -> Outcome:
+    return dataclasses.replace(outcome, disposition=Disposition.DEFERRED, status=status, reason=reason)
 
 
 def line(outcome: Outcome) -> str:

@@ -17,7 +17,8 @@ import re
 _ATOM = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+)*"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Surrogates that stand for no byte, see from_bytes, can come from a program only, and have no bytes to be sent as.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
 _TO_QUOTE = re.compile(r'(["\\])')
 _QUOTED_PAIR = re.compile(r"\\(.)", re.S)
 
@@ -64,12 +65,16 @@ def internal(address: str) -> str:
 
 
 def is_safe(address: str) -> bool:
-    """Whether the address holds no control character and so cannot break out of a command line."""
-    return _CONTROL.search(address) is None
+    """Whether the address holds no control character and so cannot break out of a command line, and has bytes."""
+    return _UNSAFE.search(address) is None
 
 
 def to_bytes(text: str) -> bytes:
-    """The bytes of an address or other envelope text, as they came."""
+    """
+    The bytes of an address or other envelope text, as they came.
+
+    :raises UnicodeEncodeError: for text that is not safe and never was bytes.
+    """
     return text.encode("utf-8", "surrogateescape")
 
 

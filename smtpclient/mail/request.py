@@ -5,11 +5,16 @@ Whoever schedules (our own scheduler, or a foreign queue manager over a socket) 
 recipients, this next hop. The agent answers with outcomes, host by host, and a :class:`DeliveryResult`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Outcome, SiteFailure
+
+
+def _no_backlog() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,8 @@ class DeliveryRequest:
     :param transport: ``smtp``, ``relay`` (the same dialogue), ``lmtp``, ``error``, ``retry`` or ``discard``.
     :param next_hop: as a transport table gives it: ``domain``, ``domain:port``, ``[host]``, ``[address]:port``.
     :param activated: when the message entered the active queue, seconds since the epoch.
-    :param keep_session: more mail for this destination waits: a session is worth keeping for it.
+    :param backlog: whether, at the moment of asking, more mail for this destination waits: then a session is worth
+        keeping for it.
     """
 
     envelope: Envelope
@@ -29,7 +35,7 @@ class DeliveryRequest:
     next_hop: str
     content: IMessageContent
     activated: float
-    keep_session: bool = False
+    backlog: Callable[[], bool] = _no_backlog
 
 
 @dataclass(frozen=True, slots=True)

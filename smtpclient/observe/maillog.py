@@ -4,7 +4,8 @@ The mail log: one line per event, in the grammar that every Postfix log reader k
 A line is an event of ``twisted.logger`` with the keys ``process`` (``smtp``, ``qmgr``, ``bounce``, ...), ``queue_id``
 and ``mail_text``, on a publisher of its own: delivery of ten thousand messages a second does not have to pass
 through every observer that an application has put on the global one. :class:`MailLogFile` writes them as
-``Nov 22 07:35:35 host smtpclient/smtp[pid]: text``; :class:`ToTwisted` hands them on to Twisted's own log.
+``Nov 22 07:35:35 host smtpclient/smtp[pid]: text``, in local time; :class:`ToTwisted` hands them on to Twisted's own
+log.
 
 Promises: a line is one line, whatever text a server sent (control characters become ``?``); it has been handed to
 the kernel when the call returns; a full disk loses the line, not the mail.
@@ -14,6 +15,7 @@ Does not: rotate. ``MailLogFile.reopen`` is for who does.
 
 import os
 import re
+import syslog
 import time
 from collections.abc import Callable
 
@@ -21,7 +23,13 @@ from constantly import NamedConstant
 from twisted.logger import ILogObserver, LogEvent, LogLevel, LogPublisher, globalLogPublisher
 from zope.interface import implementer
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# U+2028 and U+2029 break lines for those who ask str.splitlines().
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PRIORITIES = {
+    LogLevel.info: syslog.LOG_INFO,
+    LogLevel.warn: syslog.LOG_WARNING,
+    LogLevel.error: syslog.LOG_ERR,
+}
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -55,13 +63,14 @@ class MailLog:
 
     def _emit(self, level: NamedConstant, process: str, queue_id: str, text: str) -> None:
         text = printable(text)
+        line = f"{queue_id}: {text}" if queue_id else text
         self.publisher(
             {
                 "log_namespace": "smtpclient." + process,
                 "log_level": level,
                 "log_time": self._seconds(),
                 "log_format": "{mail_line}",
-                "mail_line": f"{queue_id}: {text}" if queue_id else text,
+                "mail_line": line,
                 "process": process,
                 "queue_id": queue_id,
                 "mail_text": text,
@@ -127,5 +136,7 @@ class ToTwisted:
 
     def __call__(self, event: LogEvent) -> None:
         """Publish one event globally."""
-        event["log_system"] = event["process"]
-        globalLogPublisher(event)
+        priority = _PRIORITIES[event["log_level"]]
+        globalLogPublisher(
+            event | {"log_system": event["process"], "syslogFacility": syslog.LOG_MAIL, "syslogPriority": priority}
+        )

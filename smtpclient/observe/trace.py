@@ -41,7 +41,7 @@ class Transcript:
 
     def _remember(self, line: str) -> None:
         if len(self.lines) < TRANSCRIPT_LINES:
-            self.lines.append(printable(line)[:LINE_LENGTH])
+            self.lines.append(printable(line[:LINE_LENGTH]))
 
     def sent(self, line: str) -> None:
         """Remember a command."""

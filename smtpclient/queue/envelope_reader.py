@@ -10,6 +10,9 @@ said first, except per recipient; a message without arrival time, sender, recipi
 
 Does not: verify what an address or an attribute holds. Legacy records (return receipt, errors-to, priority,
 inspector) are passed over.
+
+Known limits: all recipients of a message are in memory at once. Where the size record is wrong, the whole content is
+gone through in the calling thread.
 """
 
 import re

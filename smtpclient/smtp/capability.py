@@ -5,12 +5,16 @@ Keywords match in any case; an unknown one is kept, so that later parts may ask 
 sense is as good as none: a server that announces ``SIZE lots`` still gets its mail.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from smtpclient.smtp.reply import Reply
 
 _LARGEST_SIZE = 2**63 - 1
+# Servers of long ago wrote AUTH=LOGIN; a keyword holds neither sign.
+_END_OF_KEYWORD = re.compile(r"[ \t=]")
+_SIZE = re.compile(r"[0-9]{1,19}(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,8 @@ class Capabilities:
     @property
     def size_limit(self) -> int:
         """The largest message the server takes, in bytes (RFC 1870); 0: it did not say, or there is no fixed limit."""
-        words = self.keywords.get("SIZE", "").split()
-        if not words or not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 19:
-            return 0
-        limit = int(words[0])
+        found = _SIZE.match(self.keywords.get("SIZE", ""))
+        limit = int(found[0]) if found else 0
         return limit if limit <= _LARGEST_SIZE else 0
 
 
@@ -51,18 +53,18 @@ def from_ehlo(reply: Reply, discard: Collection[str] = ()) -> Capabilities:
 
     :param discard: upper-case keywords that are not to be believed (``smtp_discard_ehlo_keywords``).
     """
-    lines = [line[4:] for line in reply.text.split("\n") if line[:3].isdigit()]
+    lines = reply.lines
     keywords = {}
     for line in lines[1:]:
-        keyword, _, parameters = line.replace("=", " ", 1).strip().partition(" ")
+        keyword, *parameters = _END_OF_KEYWORD.split(line.strip(), maxsplit=1)
         if keyword and keyword.upper() not in discard:
-            keywords[keyword.upper()] = parameters.strip()
+            keywords[keyword.upper()] = parameters[0].strip() if parameters else ""
     return Capabilities(True, keywords, _first_word(lines))
 
 
 def from_helo(reply: Reply) -> Capabilities:
     """Read the reply to HELO: no extension at all."""
-    return Capabilities(False, {}, _first_word([line[4:] for line in reply.text.split("\n")]))
+    return Capabilities(False, {}, _first_word(reply.lines))
 
 
 def _first_word(lines: list[str]) -> str:

@@ -8,16 +8,20 @@ connection died is still read. A time limit begins when we begin to wait, and ag
 Promises:
 
 * a dead connection, a time-out and a broken protocol are exceptions (:class:`SessionOver`), after which the socket
-  is gone: it is aborted, never closed politely towards a peer that does not read;
-* one ``DelayedCall`` a connection, only ever moved later;
+  is gone: it is aborted, never closed politely towards a peer that does not read. So is one whose reader is cancelled;
+* one ``DelayedCall`` a connection, and none that is ever reset to an earlier time;
 * what a server may send without being asked is bounded: beyond ``UNREAD_LIMIT`` replies the connection ends.
 
 Does not: know SMTP. What to say and what a reply means is for the dialogue above.
+
+Known limits: progress of content is seen when the transport has handed all it holds to the system. A server that takes
+less than that, 64 KiB and a block, in the time limit counts as one that stands still.
 """
 
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol as TypingProtocol
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -28,9 +32,11 @@ from zope.interface import implementer
 
 from smtpclient.smtp.reply import Reply, ReplyParser, ReplyTooLong
 
-UNREAD_LIMIT = 10_000
+UNREAD_LIMIT = 10
 # A reply whose lines each come in time may take this many limits in all: patience, but not for ever.
 PATIENCE = 10
+# How long a polite close may take, seconds: a server that does not read would keep the socket.
+CLOSING_LIMIT = 10.0
 
 
 class SessionOver(Exception):
@@ -65,6 +71,9 @@ class Channel(Protocol):
     A connection as the dialogue sees it.
 
     :param clock: where time-outs come from.
+    :ivar trace: sees every line, if it is not None.
+    :ivar garbage: how many lines that were no replies have been read.
+    :ivar on_idle_input: called when something happens while nobody waits for it: bytes, or the end.
     """
 
     transport: ITCPTransport
@@ -75,20 +84,22 @@ class Channel(Protocol):
         self._replies: deque[Reply] = deque()
         self._over: SessionOver | None = None
         self._waiter: Deferred[None] | None = None
-        self._timer: IDelayedCall | None = None
-        self._deadline = 0.0
-        self._limit = 0.0
-        self._last_moment = 0.0
+        self._gone: Deferred[None] | None = None
+        self._connected = False
         self._paused = False
+        self._timer: IDelayedCall | None = None
+        self._limit = 0.0
+        self._deadline: float | None = None
+        self._last_moment = 0.0
         self.trace: Trace | None = None
         self.garbage = 0
-        self.last_code = 0
         self.on_idle_input: Callable[[], None] | None = None
 
     # -- what Twisted calls ---------------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
         """Send small writes at once: a command that waits for an acknowledgement costs 40 ms."""
+        self._connected = True
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # a UNIX socket has none
         if set_no_delay is not None:
             set_no_delay(True)
@@ -97,31 +108,38 @@ class Channel(Protocol):
         """Take bytes from the server."""
         if self._over is not None:
             return
+        # Whoever is woken below may leave the channel idle for its next user: what came now was not meant for that.
+        on_idle_input = self.on_idle_input if self._waiter is None else None
         try:
             replies, lines = self._parser.feed(data)
-        except ReplyTooLong:
+        except ReplyTooLong as why:
+            self._replies.extend(why.replies)
             self._end(ProtocolBroken("sent a reply without end"))
-            return
-        self._replies.extend(replies)
-        if len(self._replies) > UNREAD_LIMIT:
-            self._end(ProtocolBroken("sent replies that nobody asked for"))
-        elif replies:
-            self._wake()
-        elif lines and self._waiter is not None:
-            self._deadline = min(self._clock.seconds() + self._limit, self._last_moment)
-        if self._waiter is None and self.on_idle_input is not None:
-            self.on_idle_input()
+        else:
+            if replies:
+                self._replies.extend(replies)
+                self._wake()
+            elif lines and self._deadline is not None:
+                self._deadline = max(self._deadline, min(self._clock.seconds() + self._limit, self._last_moment))
+            # Whoever reads has read as much as it asked for.
+            if len(self._replies) > UNREAD_LIMIT:
+                self._end(ProtocolBroken("sent replies that nobody asked for"))
+        if on_idle_input is not None:
+            on_idle_input()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Note the end; replies that arrived before it can still be read."""
+        self._connected = False
+        self._disarm()
+        on_idle_input = self.on_idle_input if self._waiter is None else None
         if self._over is None:
             self._over = ConnectionLost("closed" if reason.check(ConnectionDone) else reason.getErrorMessage())
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         self._wake()
-        if self.on_idle_input is not None:
-            self.on_idle_input()
+        if on_idle_input is not None:
+            on_idle_input()
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone.callback(None)
 
     def pauseProducing(self) -> None:
         """The transport has enough to send."""
@@ -134,7 +152,6 @@ class Channel(Protocol):
 
     def stopProducing(self) -> None:
         """The transport will send no more; ``connectionLost`` follows."""
-        self._paused = False
 
     # -- what the dialogue calls ----------------------------------------------------------------------------------
 
@@ -152,6 +169,11 @@ class Channel(Protocol):
     def has_reply(self) -> bool:
         """Whether a reply waits to be read."""
         return bool(self._replies)
+
+    @property
+    def full(self) -> bool:
+        """Whether the end of the content that was written has not left us."""
+        return self._paused
 
     def write(self, data: bytes) -> None:
         """Send bytes; into a connection that has ended they go nowhere, and the next :meth:`reply` says so."""
@@ -173,88 +195,123 @@ class Channel(Protocol):
         :raises SessionOver: when there is none to come.
         """
         if not self._replies:
-            await self._wait(limit, lambda: bool(self._replies))
+            self._raise_if_over()
+            self._start_clock(limit, PATIENCE)
+            while not self._replies:
+                await self._event()
+            self._deadline = None
         reply = self._replies.popleft()
         self.garbage += reply.garbage
-        self.last_code = reply.code
         if self.trace is not None:
             self.trace.received(reply)
         return reply
 
     async def content(self, data: bytes, limit: float) -> None:
         """
-        Send a block of content; return when there is room for the next.
+        Send a block of content; return when there is room for the next, or a reply has arrived.
 
-        :param limit: how long the server may take no byte, in seconds.
+        :param limit: how long the server may take nothing, in seconds.
         :raises SessionOver: when the connection ended, or stood still for too long.
         """
-        if self._over is not None:
-            raise self._over
+        self._raise_if_over()
         self.transport.write(data)
         if self._paused:
-            await self._wait(limit, lambda: not self._paused)
+            self._start_clock(limit, 1)
+            while self._paused and not self._replies:
+                await self._event()
+            self._deadline = None
 
     def begin_content(self) -> None:
         """From here on the transport tells when it has enough."""
         if self._over is None:
             self._paused = False
-            IConsumer(self.transport).registerProducer(self, True)
+            cast(IConsumer, self.transport).registerProducer(self, True)
 
     def end_content(self) -> None:
         """The content is all written."""
         if self._over is None:
-            IConsumer(self.transport).unregisterProducer()
+            cast(IConsumer, self.transport).unregisterProducer()
 
     def abort(self) -> None:
         """Drop the connection without another word."""
         self._end(ConnectionLost("dropped"))
 
     def close(self) -> None:
-        """Close the connection when what was written has gone out; whatever the server still says is not read."""
+        """
+        Close the connection when what was written has gone out; whatever the server still says is not read.
+
+        After ``CLOSING_LIMIT`` seconds what was not taken is dropped.
+        """
         if self._over is None:
             self._over = ConnectionLost("closed by us")
-            self._stop_timer()
+            self._disarm()
+            self._timer = self._clock.callLater(CLOSING_LIMIT, self._closing_takes_too_long)
             self.transport.loseConnection()
+
+    async def gone(self) -> None:
+        """Return when the socket is closed, after :meth:`close` or :meth:`abort`; for one caller."""
+        if self._connected:
+            self._gone = Deferred()
+            await self._gone
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
-    async def _wait(self, limit: float, ready: Callable[[], bool]) -> None:
-        if self._over is not None:
-            raise self._over
+    def _start_clock(self, limit: float, patience: int) -> None:
+        """Begin to wait: so long for one line, and with patience for all of them."""
         now = self._clock.seconds()
         self._limit = limit
         self._deadline = now + limit
-        self._last_moment = now + limit * PATIENCE
+        self._last_moment = now + limit * patience
         self._arm()
-        while not ready():
-            if self._over is not None:
-                raise self._over
-            self._waiter = Deferred()
-            await self._waiter
-            # A reply is read even where the end of the connection came in the same instant.
-        self._deadline = 0.0
+
+    async def _event(self) -> None:
+        """
+        Wait for anything to happen.
+
+        :raises SessionOver: when nothing will.
+        """
+        self._raise_if_over()
+        waiter = self._waiter = Deferred()
+        try:
+            await waiter
+        except BaseException:
+            # Whoever waited was cancelled. The replies to what it has sent would be taken for someone else's.
+            self._waiter = None
+            self.abort()
+            raise
+
+    def _raise_if_over(self) -> None:
+        if self._over is not None:
+            raise self._over.with_traceback(None)
 
     def _arm(self) -> None:
         """Have the timer ring at the deadline or earlier; it looks again when it rings early."""
-        if self._timer is None:
-            self._timer = self._clock.callLater(self._deadline - self._clock.seconds(), self._ring)
-        elif self._timer.getTime() > self._deadline:
-            self._timer.cancel()
-            self._timer = self._clock.callLater(self._deadline - self._clock.seconds(), self._ring)
+        if self._deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer.getTime() <= self._deadline:
+                return
+            self._timer.cancel()  # to reset it to an earlier time would cost a sort of all timers
+        self._timer = self._clock.callLater(max(self._deadline - self._clock.seconds(), 0.0), self._ring)
 
     def _ring(self) -> None:
         self._timer = None
-        if not self._deadline or self._over is not None:
+        if self._deadline is None:
             return
         if self._clock.seconds() < self._deadline:
             self._arm()
         else:
             self._end(TimedOut())
 
-    def _stop_timer(self) -> None:
+    def _disarm(self) -> None:
+        self._deadline = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _closing_takes_too_long(self) -> None:
+        self._timer = None
+        self.transport.abortConnection()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -264,6 +321,6 @@ class Channel(Protocol):
     def _end(self, why: SessionOver) -> None:
         if self._over is None:
             self._over = why
-            self._stop_timer()
+            self._disarm()
             self.transport.abortConnection()
             self._wake()

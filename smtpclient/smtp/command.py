@@ -2,7 +2,8 @@
 Command lines, as bytes ready to send.
 
 This is the only place where text from a message becomes a command. Everything passes :func:`line`, which refuses
-control characters: an address with a line break in it must never become a second command.
+control characters: an address with a line break in it must never become a second command, nor one with a ``>`` in
+its domain a parameter.
 
 Parameters follow RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8) and RFC 3461 (RET, ENVID, NOTIFY, ORCPT).
 """
@@ -13,8 +14,10 @@ from smtpclient.mail import address
 from smtpclient.mail.envelope import Envelope, Notify, Recipient, Return, Utf8
 from smtpclient.smtp.capability import Capabilities
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _XTEXT = re.compile(r"[^!-*,-<>-~]")
+_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
+# In a domain, these would end the address and begin a parameter.
+_NOT_IN_DOMAIN = re.compile(r"[ <>]")
 
 DATA = b"DATA\r\n"
 RSET = b"RSET\r\n"
@@ -22,7 +25,7 @@ QUIT = b"QUIT\r\n"
 
 
 class UnsafeArgument(ValueError):
-    """An argument holds a control character; the command is not sent."""
+    """An argument would not stay one; the command is not sent."""
 
 
 def line(text: str) -> bytes:
@@ -31,14 +34,14 @@ def line(text: str) -> bytes:
 
     :raises UnsafeArgument: when the text holds CR, LF, NUL or another control character.
     """
-    if _CONTROL.search(text):
+    if not address.is_safe(text):
         raise UnsafeArgument(text)
     return address.to_bytes(text) + b"\r\n"
 
 
 def xtext(text: str) -> str:
     """Encode a parameter value as RFC 3461 section 4 asks: ``+`` and two hexadecimal digits for what is not plain."""
-    return _XTEXT.sub(lambda found: "".join(f"+{byte:02X}" for byte in address.to_bytes(found[0])), text)
+    return _XTEXT.sub(_escaped, text)
 
 
 def ehlo(name: str) -> bytes:
@@ -61,7 +64,7 @@ def mail_from(envelope: Envelope, capabilities: Capabilities, *, quote: bool = T
     MAIL with the parameters that the server offered and the message has use for.
 
     :param quote: quote the local part as RFC 5321 asks (``smtp_quote_rfc821_envelope``).
-    :raises UnsafeArgument: when the sender holds a control character.
+    :raises UnsafeArgument: when the sender cannot be put in a command.
     """
     words = [f"MAIL FROM:<{_form(envelope.sender, quote)}>"]
     if "SIZE" in capabilities and envelope.size:
@@ -82,7 +85,7 @@ def rcpt_to(recipient: Recipient, capabilities: Capabilities, *, quote: bool = T
     """
     RCPT, with the recipient's wishes for delivery status notifications where the server can serve them.
 
-    :raises UnsafeArgument: when the recipient holds a control character.
+    :raises UnsafeArgument: when the recipient cannot be put in a command.
     """
     text = f"RCPT TO:<{_form(recipient.address, quote)}>"
     if (recipient.orcpt or recipient.notify) and "DSN" in capabilities:
@@ -95,7 +98,7 @@ def _dsn_parameters(recipient: Recipient) -> str:
     if recipient.orcpt:
         kind, semicolon, orcpt = recipient.orcpt.partition(";")
         # Without its type an ORCPT would be a syntax error, and cost the recipient.
-        if semicolon:
+        if semicolon and _ADDRESS_TYPE.fullmatch(kind):
             words += f" ORCPT={kind};{xtext(orcpt)}"
     if recipient.notify & Notify.NEVER:
         words += " NOTIFY=NEVER"
@@ -105,5 +108,14 @@ def _dsn_parameters(recipient: Recipient) -> str:
     return words
 
 
+def _escaped(found: re.Match[str]) -> str:
+    # What has no bytes spoils a parameter, not the message.
+    character = found[0] if address.is_safe(found[0]) or found[0].isascii() else "?"
+    return "".join(f"+{byte:02X}" for byte in address.to_bytes(character))
+
+
 def _form(internal: str, quote: bool) -> str:
+    _, at, domain = internal.rpartition("@")
+    if at and _NOT_IN_DOMAIN.search(domain):
+        raise UnsafeArgument(internal)
     return address.external(internal) if quote else internal

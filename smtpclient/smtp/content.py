@@ -13,9 +13,10 @@ Rules:
   ``smtp_line_length_limit`` does; the blank keeps a folded header a header, and a broken-off dot off the line's
   start. With 0 lines are sent as they are;
 * the end is ``.`` on a line of its own, after the line end that the last line may lack.
-"""
 
-import re
+Does not: clean. A CR that stands alone in the content goes out alone; whoever takes a message in
+(``smtpclient.queue.intake``) decides whether it may hold one.
+"""
 
 END = b".\r\n"
 
@@ -24,21 +25,21 @@ class WireEncoder:
     """
     Encodes one message.
 
-    :param line_limit: the longest line to send, in bytes without line end and stuffed dot; 0: no limit.
+    :param line_limit: the longest line to send, in bytes without line end and stuffed dot; 0: no limit. A limit of 1
+        counts as 2: the blank of a folded line has to leave room for something.
     """
 
-    __slots__ = ("_column", "_limit", "_long")
+    __slots__ = ("_column", "_limit")
 
     def __init__(self, line_limit: int = 998) -> None:
-        self._limit = line_limit
+        self._limit = max(line_limit, 2) if line_limit else 0
         self._column = 0  # bytes of the current line that have been sent already
-        self._long = re.compile(rb"[^\n]{%d}" % (line_limit + 1)) if line_limit else None
 
     def feed(self, text: bytes) -> bytes:
         """Encode a block; a line may go on in the next one."""
         if not text:
             return b""
-        if self._long and (self._column + len(text) > self._limit) and self._has_long_line(text):
+        if self._limit and self._has_long_line(text):
             return self._fold(text)
         stuffed = text.startswith(b".") and self._column == 0
         cut = text.rfind(b"\n")
@@ -51,10 +52,14 @@ class WireEncoder:
         return b"\r\n" + END if self._column else END
 
     def _has_long_line(self, text: bytes) -> bool:
-        first = text.find(b"\n")
-        if self._column + (first if first >= 0 else len(text)) > self._limit:
-            return True
-        return self._long is not None and self._long.search(text) is not None
+        """Whether a line exceeds the limit: one look per limit's worth of text, not one per line."""
+        start, room = 0, self._limit - self._column
+        while len(text) - start > room:
+            end = text.rfind(b"\n", start, start + room + 1)
+            if end < 0:
+                return True
+            start, room = end + 1, self._limit
+        return False
 
     def _fold(self, text: bytes) -> bytes:
         """Encode a block that holds a line over the limit."""
@@ -71,11 +76,12 @@ class WireEncoder:
         out = []
         if self._column == 0 and line.startswith(b"."):
             out.append(b".")
-        while self._column + len(line) > self._limit:
-            room = self._limit - self._column
-            out.append(line[:room] + b"\r\n ")
-            line = line[room:]
-            self._column = 1  # the blank
-        out.append(line)
-        self._column += len(line)
+        start, room = 0, self._limit - self._column
+        while len(line) - start > room:
+            out.append(line[start : start + room] + b"\r\n ")
+            start += room
+            room = self._limit - 1  # the blank
+            self._column = 1
+        out.append(line[start:])
+        self._column += len(line) - start
         return b"".join(out)

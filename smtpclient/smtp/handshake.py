@@ -35,6 +35,9 @@ class Introduction:
 
     :param next_hop: the destination in the operator's words, for the loop report.
     :param best: this server is among the best of its destination.
+    :ivar stage: how far it has come.
+    :ivar greeted: the greeting was a welcome.
+    :ivar found_self: the server has our own name.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Introduction:
         self._best = best
         self.stage = Stage.GREETING
         self.greeted = False
+        self.found_self = False
         self.capabilities = Capabilities()
 
     async def run(self) -> Capabilities:
@@ -64,6 +68,7 @@ class Introduction:
             capabilities = await self._helo()
         self.capabilities = capabilities
         if self._settings.own_name and capabilities.server_name == self._settings.own_name:
+            self.found_self = True
             raise Refused(verdict.loops(self._next_hop, best=self._best), moves_on=not self._best)
         return capabilities
 

@@ -7,28 +7,32 @@ replies that are complete.
 
 Promises:
 
+* however the bytes are cut, the replies are the same;
 * a line that does not begin so is not part of the dialogue. It is kept in the text for the operator, counted in
   ``Reply.garbage``, and reading goes on: that is what Postfix does, and with pipelining nothing else keeps
   replies and commands in step;
 * memory is bounded whatever the server sends: a line is cut at ``LINE_LIMIT``, the text of a reply at
   ``TEXT_LIMIT``, and a reply that goes on beyond ``REPLY_LIMIT`` bytes raises :class:`ReplyTooLong`;
-* codes are digits ``0`` to ``9`` only; what is no digit in ASCII is garbage.
+* codes are digits ``0`` to ``9`` only, and control characters in the text, and what is not UTF-8, become ``?`` (a TAB, a
+  blank): no server can forge a line of a log or a report.
 
 Does not: judge. Whether a code was wanted is for ``smtpclient.smtp.verdict``.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from smtpclient.observe.maillog import printable
 
 LINE_LIMIT = 2048
 TEXT_LIMIT = 32 * 1024
 REPLY_LIMIT = 1024 * 1024
+# What a line counts at least towards the limit, for each costs time however short it is.
+LINE_COST = 100
 
-_ENHANCED = re.compile(r" *([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
-
-
-class ReplyTooLong(Exception):
-    """The server's reply goes on for more than a client should listen to."""
+_LINE = re.compile(r"^[0-9]{3}(?:[ -](.*))?$", re.M)
+_ENHANCED = re.compile(r" *([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Reply:
     One whole reply.
 
     :param code: three digits; those of the last line decide.
-    :param text: all lines with their codes, joined by line feeds; what is not UTF-8 survives a round trip.
+    :param text: all lines with their codes, joined by line feeds; printable but for these.
     :param garbage: how many lines in it were no reply lines.
     """
 
@@ -53,12 +57,17 @@ class Reply:
     @property
     def one_line(self) -> str:
         """The text for logs and reports."""
-        return self.text.replace("\n", " ") if "\n" in self.text else self.text
+        return self.text.replace("\n", " ")
 
     @property
     def last_line(self) -> str:
         """The line that ended the reply."""
         return self.text.rpartition("\n")[2]
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands behind the code on each line; garbage is left out."""
+        return _LINE.findall(self.text)
 
     @property
     def enhanced(self) -> str:
@@ -68,13 +77,25 @@ class Reply:
         One whose class is not that of the reply code is out of protocol and counts as none. A code that is
         neither 2xx, 4xx nor 5xx has no class that a status could have.
         """
-        first = self.last_line[:1]
-        if first not in ("2", "4", "5"):
+        last = self.last_line
+        if last[:1] not in ("2", "4", "5"):
             return ""
-        found = _ENHANCED.match(self.last_line, 3)
-        if found and found[1][0] == first:
+        found = _ENHANCED.match(last, 3)
+        if found and found[1][0] == last[0]:
             return found[1]
-        return first + ".0.0"
+        return last[0] + ".0.0"
+
+
+class ReplyTooLong(Exception):
+    """
+    The server's reply goes on for more than a client should listen to.
+
+    :ivar replies: those that were complete before it.
+    """
+
+    def __init__(self, replies: Sequence[Reply]) -> None:
+        super().__init__()
+        self.replies = replies
 
 
 class ReplyParser:
@@ -87,7 +108,7 @@ class ReplyParser:
         self._begin()
 
     def _begin(self) -> None:
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []
         self._text_size = 0
         self._seen = 0
         self._garbage = 0
@@ -102,40 +123,35 @@ class ReplyParser:
         Take what arrived.
 
         :return: the replies that it completed, and how many lines ended in it.
-        :raises ReplyTooLong: when one reply exceeds ``REPLY_LIMIT``.
+        :raises ReplyTooLong: when one reply exceeds ``REPLY_LIMIT``; the parser is of no more use then.
         """
         replies: list[Reply] = []
         *lines, rest = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._seen += len(line) + 1
-            reply = self._line(line.rstrip(b"\r")[:LINE_LIMIT])
+            self._seen += max(len(line) + 1, LINE_COST)
+            if self._seen > REPLY_LIMIT:
+                raise ReplyTooLong(replies)
+            reply = self._line(line[:LINE_LIMIT].rstrip(b"\r"))
             if reply is not None:
                 replies.append(reply)
                 self._begin()
-            elif self._seen > REPLY_LIMIT:
-                raise ReplyTooLong
+        if self._seen + len(rest) > REPLY_LIMIT:
+            raise ReplyTooLong(replies)
         if len(rest) > LINE_LIMIT:
             # What is cut off here will not be seen again when the line ends: count it now.
             self._seen += len(rest) - LINE_LIMIT
             rest = rest[:LINE_LIMIT]
-            if self._seen > REPLY_LIMIT:
-                raise ReplyTooLong
         self._buffer = rest
         return replies, len(lines)
 
     def _line(self, line: bytes) -> Reply | None:
         """Take one whole line; give the reply that it ends, if it does."""
-        kept = self._text_size < TEXT_LIMIT
-        if kept:
-            self._lines.append(line)
-            self._text_size += len(line) + 1
         mark = line[3:4]
-        if len(line) < 3 or not line[:3].isdigit() or mark not in (b"", b" ", b"-"):
+        is_reply = len(line) >= 3 and line[:3].isdigit() and mark in (b"", b" ", b"-")
+        is_last = is_reply and mark != b"-"
+        if self._text_size < TEXT_LIMIT or is_last:  # the line that decides is kept even where the text was cut
+            self._lines.append(printable(line.replace(b"\t", b" ").decode("utf-8", "surrogateescape")))
+            self._text_size += len(line) + 1
+        if not is_reply:
             self._garbage += 1
-            return None
-        if mark == b"-":
-            return None
-        if not kept:
-            self._lines.append(line)  # the line that decides is kept even where the text before it was cut
-        text = b"\n".join(self._lines).decode("utf-8", "surrogateescape")
-        return Reply(int(line[:3]), text, self._garbage)
+        return Reply(int(line[:3]), "\n".join(self._lines), self._garbage) if is_last else None

@@ -13,8 +13,8 @@ Promises:
 * content is sent only after a 354 and only when at least one recipient was accepted. Where a pipelined DATA gets
   its 354 although no recipient stands, an empty message ends it (RFC 2920 section 3.1), and whatever the server
   says to that counts for nobody;
-* a reply that is waiting when the connection dies is heard: a server that says 452 in the middle of the content and
-  hangs up has said why;
+* a server that answers in the middle of the content has decided, whether it hangs up then or not: the rest and the dot
+  are not sent, so that its 4xx or 5xx is the whole truth. A 2xx there is no promise, and counts as none;
 * after the final dot, a connection that ends without a reply leaves doubt, and the verdict says so.
 
 Does not: open, close or choose connections; know queue files.
@@ -35,15 +35,16 @@ from smtpclient.smtp.verdict import Stage, Verdict
 
 
 class UnreadableContent(Exception):
-    """The content cannot be read; the server must not take what was sent of it for the whole."""
+    """The content cannot be read now; the server must not take what was sent of it for the whole."""
 
 
 class Transaction:
     """
     One message to some recipients over one session.
 
-    ``verdicts`` fills as they fall: index of the recipient to its verdict. ``reusable``: the session can carry another
-    message; ``needs_reset``: after RSET. ``answered``: the server has said something about this one.
+    :ivar verdicts: index of each recipient to its verdict, filled as they fall.
+    :ivar reusable: the session can carry another message; if ``needs_reset``, after RSET.
+    :ivar stale: the session ended before this message mattered to the server: there was no answer to MAIL, or a 421.
     """
 
     def __init__(
@@ -68,10 +69,15 @@ class Transaction:
         self.verdicts: dict[int, Verdict] = {}
         self.reusable = False
         self.needs_reset = False
-        self.answered = False
+        self.stale = False
 
     async def run(self) -> None:
-        """Give every recipient its verdict; never raises for what a server does."""
+        """
+        Give every recipient its verdict; never raises for what a server does.
+
+        :raises CorruptQueueFile: when the content is no content; the connection is gone then, and there may be
+            recipients without a verdict.
+        """
         try:
             mail, rcpts = self._envelope_commands()
             if not rcpts:
@@ -79,15 +85,15 @@ class Transaction:
                 return
             self.reusable = await self._dialogue(mail, rcpts)
         except SessionOver as why:
-            self._fail_rest(verdict.over(self._peer, why, self._stage_of(why)))
+            if self.stage is Stage.MAIL and len(self.verdicts) < len(self._recipients):
+                self.stale = True
+            self._fail_rest(verdict.over(self._peer, why, self.stage))
         except UnreadableContent as why:
             self._channel.abort()
             self._fail_rest(verdict.local_data(self._peer, str(why)))
-
-    def _stage_of(self, why: SessionOver) -> Stage:
-        # A server that announced its leaving with a 421 went while that command was under way, whatever we have
-        # sent since.
-        return Stage.RCPT if self._channel.last_code == 421 and self.stage is Stage.DATA else self.stage
+        except BaseException:
+            self._channel.abort()
+            raise
 
     def _envelope_commands(self) -> tuple[bytes, list[tuple[int, bytes]]]:
         """MAIL and each RCPT; an address that cannot be a command gets its verdict here."""
@@ -135,10 +141,10 @@ class Transaction:
         if line is not None:
             self._channel.command(line)
         reply = await self._channel.reply(self._settings.mail)
-        self.answered = True
         if reply.category == 2:
             self.stage = Stage.RCPT
             return True
+        self.stale = reply.code == 421
         self._fail_rest(verdict.said(self._peer, reply, Stage.MAIL))
         return False
 
@@ -164,23 +170,31 @@ class Transaction:
     async def _message(self) -> bool:
         self.stage = Stage.CONTENT
         try:
-            await self._send_content()
+            finished = await self._send_content()
         except SessionOver:
             if not self._channel.has_reply:
                 raise
-        else:
+            finished = False
+        if finished:
             self.stage = Stage.DOT
-        reply = await self._channel.reply(self._settings.data_done)
-        self._conclude(reply)
-        return True
+            self._conclude(await self._channel.reply(self._settings.data_done))
+        else:
+            reply = await self._channel.reply(self._settings.data_done)
+            self._channel.abort()
+            is_refusal = reply.category in (4, 5)
+            self._fail_rest(
+                verdict.said(self._peer, reply, Stage.DOT) if is_refusal else verdict.premature(self._peer, reply)
+            )
+        return finished
 
-    async def _send_content(self) -> None:
+    async def _send_content(self) -> bool:
+        """Send it to the end; false when the server has answered before that."""
         encoder = WireEncoder(self._settings.line_length_limit)
         reader = self._open()
         self._channel.begin_content()
         try:
             block = await _read(reader)
-            while True:
+            while not self._channel.has_reply:
                 following = await _read(reader) if block else b""
                 wire = encoder.feed(block)
                 if not following:
@@ -188,13 +202,20 @@ class Transaction:
                     wire += encoder.finish()
                 await self._channel.content(wire, self._settings.data_xfer)
                 if not following:
-                    break
+                    return self._ended()
                 block = following
-            if self._channel.trace is not None:
-                self._channel.trace.sent(".")
+            return False
         finally:
             reader.close()
             self._channel.end_content()
+
+    def _ended(self) -> bool:
+        """Whether the dot has left us; what has been answered before that was not the dot."""
+        if self._channel.full:
+            return False
+        if self._channel.trace is not None:
+            self._channel.trace.sent(".")
+        return True
 
     def _open(self) -> IContentReader:
         try:
@@ -216,5 +237,5 @@ class Transaction:
 async def _read(reader: IContentReader) -> bytes:
     try:
         return await reader.next_block()
-    except Exception as why:
+    except OSError as why:
         raise UnreadableContent(str(why)) from why

@@ -18,10 +18,14 @@ greeting, EHLO, HELO refused   as above     as above      ``host H[A] refused to
 connection lost                deferred     4.4.2         ``lost connection with H[A] while ...``
 time-out                       deferred     4.4.2         ``conversation with H[A] timed out while ...``
 reply without end              deferred     4.5.0         ``host H[A] sent a reply without end while ...``
+2xx, 3xx before the dot        deferred     4.5.0         ``Protocol error: host H[A] said: ... (before ...)``
 no connection                  deferred     4.4.1         ``connect to H[A]:P: Connection refused``
 message over the SIZE limit    bounced      5.3.4         ``message size N exceeds size limit M of server ...``
 SMTPUTF8 missing               bounced      5.6.7         ``SMTPUTF8 is required, but was not offered by ...``
 content cannot be read         deferred     4.3.0         ``local data error while talking to ...``
+address that is no argument    bounced      5.1.3         ``bad address syntax: <...> cannot be put in ...``
+the best server is ourselves   bounced      5.4.6         ``mail for NEXTHOP loops back to myself``
+a worse server is ourselves    deferred     4.4.6         the same
 =============================  ===========  ============  ==================================================
 
 A connection that ends between the final dot and its reply leaves doubt: the words end in
@@ -101,6 +105,16 @@ def said(peer: Peer, reply: Reply, stage: Stage) -> Verdict:
     )
 
 
+def premature(peer: Peer, reply: Reply) -> Verdict:
+    """
+    A reply that came before the content had ended, and is no refusal: the server cannot mean this message.
+    """
+    words = f"Protocol error: host {peer.name} said: {reply.one_line} (before {Stage.DOT.command})"
+    return Verdict(
+        Disposition.DEFERRED, "4.5.0", words, reply.one_line, Stage.DOT.command, site=True, protocol_error=True
+    )
+
+
 def refused(peer: Peer, reply: Reply, stage: Stage, *, soft: bool = False) -> Verdict:
     """
     The server does not want to talk: its greeting, or its reply to EHLO and HELO, was no yes.
@@ -164,9 +178,9 @@ def loops(next_hop: str, *, best: bool) -> Verdict:
 
 
 def unsafe_address(address: str) -> Verdict:
-    """An address holds a control character and cannot be put in a command."""
+    """An address holds a control character, or a bracket or blank in its domain, and cannot be put in a command."""
     shown = address.encode("unicode_escape").decode("ascii")
-    return Verdict(Disposition.BOUNCED, "5.1.3", f"bad address syntax: control character in <{shown}>")
+    return Verdict(Disposition.BOUNCED, "5.1.3", f"bad address syntax: <{shown}> cannot be put in a command")
 
 
 def local_data(peer: Peer, why: str) -> Verdict:

@@ -15,6 +15,7 @@ then lets the weather clear up and the queue run empty, and says what was violat
 
 import gc
 import hashlib
+import os
 import re
 import sys
 from collections import Counter
@@ -30,6 +31,7 @@ from smtpclient.config.parameters import Parameters
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog
 from smtpclient.outbound import Outbound
+from smtpclient.queue.spool import SpoolError
 from tests.simulation.disk import Disk, PowerLost, SimulatedFiles
 from tests.simulation.names import Zone, resolver
 from tests.simulation.network import Weather
@@ -42,7 +44,28 @@ SPOOL = "/spool"
 SENDER = "sender@home.test"
 
 _USERS = ("user", "user", "user", "nobody")
-_QUEUED = re.compile(rf"{SPOOL}/(incoming|active|deferred|hold)/")
+_QUEUED = re.compile(rf"{SPOOL}/(incoming|active|deferred|hold)/([0-9A-F]/)?[0-9A-Za-z]+$")
+
+
+@dataclass(frozen=True)
+class Incident:
+    """
+    What happens at one file operation.
+
+    :param operation: the number of the operation, from the start of the first process.
+    :param error: what the operation fails with; None: the process dies there.
+    :param length: how many operations fail in a row.
+    :param power_cut: the process dies because the power is gone.
+    """
+
+    operation: int
+    error: int | None = None
+    length: int = 1
+    power_cut: bool = False
+
+    def happens(self, number: int) -> bool:
+        """Whether this operation is one of those."""
+        return self.operation <= number < self.operation + self.length
 
 
 @dataclass
@@ -76,9 +99,10 @@ class World:
 
     :param seed: decides everything.
     :param messages: how many are submitted.
+    :param incident: instead of crashes that the dice plan, this one at this operation of the first process.
     """
 
-    def __init__(self, seed: int, messages: int = 40) -> None:
+    def __init__(self, seed: int, messages: int = 40, incident: Incident | None = None) -> None:
         self.random = Random(seed)
         self.violations = Violations()
         self.ledger = Ledger()
@@ -102,6 +126,8 @@ class World:
         self.wanted: dict[tuple[int, str], float] = {}
         self.power_cuts = 0
         self._messages = messages
+        self._incident = incident
+        self.operations = 0
         self._running: Counter[tuple[str, str]] = Counter()
         self._lifetime = draw.choice((2 * HOUR, 24 * HOUR))
         self._crash_at: int | None = None
@@ -176,11 +202,23 @@ class World:
         self._watch_windows(self.outbound)
         self.outbound.startService()
 
+    def _begin(self) -> None:
+        """Start, or die in the attempt: whoever started it will try again."""
+        try:
+            self.start()
+        except (PowerLost, SpoolError):
+            self.dead = True
+
     def _logged(self, event: dict[str, Any]) -> None:
         self.trace.append(f"{self.reactor.seconds():.6f} {event['process']} {event['mail_line']}")
 
     def _trouble(self, name: str, number: int) -> None:
         """Every file operation comes by here."""
+        self.operations += 1
+        if self._incident is not None and not self.dead and self._incident.happens(self.operations):
+            if self._incident.error is not None:
+                raise OSError(self._incident.error, os.strerror(self._incident.error))
+            self._crash_at, self._crash_is_power_cut = number, self._incident.power_cut
         if self.dead or (self._crash_at is not None and number >= self._crash_at):
             self.dead = True
             raise PowerLost
@@ -245,21 +283,35 @@ class World:
     def _unforeseen(self, event: dict[str, Any]) -> None:
         """A traceback in the log is a failure nobody thought of, unless the power was cut under it."""
         failure = event.get("log_failure")
-        if failure is not None and not self.dead and not failure.check(PowerLost):
+        expected = (PowerLost,) if self._incident is None or self._incident.error is None else (PowerLost, OSError)
+        if failure is not None and not self.dead and not failure.check(*expected):
             self.violations.note(f"unforeseen: {failure.getErrorMessage()} {failure.getBriefTraceback()}")
 
     def _play(self) -> None:
         self._sessions = self.random.choice(("1", "2", "0"))
         self.disk.make_folder(SPOOL, 0o700)
-        self.start()
+        self._begin()
         submitted = 0
         while submitted < self._messages:
             submitted = self._submit_some(submitted)
+            self._recover()
             self._plan_crash()
             self._run_for(self.random.choice((1.0, 60.0, HOUR)))
             self._recover()
+            if self.random.random() < 0.15:
+                self._disturb()
         self._clear_up()
         self._check_outcome()
+
+    def _disturb(self) -> None:
+        """The clock is set, or the name servers are gone for an hour."""
+        if self.random.random() < 0.5:
+            drop, self.weather.drop = self.weather.drop, 1.0
+            self._run_for(HOUR)
+            self._recover()
+            self.weather.drop = drop
+        else:
+            self.reactor.now += self.random.choice((-HOUR, HOUR))
 
     def _submit_some(self, submitted: int) -> int:
         domains = sorted({name for name, kind in self.zone if kind == dns.MX} - {"home.test"})
@@ -286,7 +338,7 @@ class World:
 
     def _plan_crash(self) -> None:
         self._crash_at = None
-        if self.random.random() < 0.3:
+        if self._incident is None and self.random.random() < 0.3:
             self._crash_at = self.files.operations + self.random.randint(1, 300)
             self._crash_is_power_cut = self.random.random() < 0.5
 
@@ -295,10 +347,7 @@ class World:
         while self.dead:
             self._bury()
             self.reactor.advance(self.random.uniform(0, 600))
-            try:
-                self.start()
-            except PowerLost:
-                continue
+            self._begin()
 
     def _clear_up(self) -> None:
         """The sun comes out; what can be delivered is."""
@@ -308,6 +357,7 @@ class World:
             server.manners.temper = 0
         for _ in range(200):
             self._run_for(HOUR)
+            self._recover()
             if not self.queued():
                 break
         else:
@@ -315,6 +365,11 @@ class World:
         stopped: list[object] = []
         self.outbound.stopService().addBoth(stopped.append)
         self._run_for(HOUR)
+        if self.dead:
+            self._recover()
+            stopped.clear()
+            self.outbound.stopService().addBoth(stopped.append)
+            self._run_for(HOUR)
         self._check_stopped(stopped)
 
     def queued(self) -> list[str]:
@@ -350,11 +405,15 @@ class World:
             if not heard and not was_reported:
                 self.violations.note(f"lost: message {number} to {recipient}")
             certain = [confirmed for confirmed in heard if confirmed]
-            # After a power cut a mark may be gone with the power.
-            if len(certain) > 1 and not self.power_cuts:
+            if len(certain) > 1 and not self._marks_may_be_gone:
                 self.violations.note(f"message {number} to {recipient} was delivered {len(heard)} times: {heard}")
-            if certain and was_reported and not self.power_cuts:
+            if certain and was_reported and not self._marks_may_be_gone:
                 self.violations.note(f"message {number} to {recipient} was delivered and reported as failed")
+
+    @property
+    def _marks_may_be_gone(self) -> bool:
+        """After a power cut a mark may be gone with the power; a disk that fails may have taken none."""
+        return bool(self.power_cuts) or (self._incident is not None and self._incident.error is not None)
 
     @property
     def digest(self) -> str:

@@ -1,0 +1,116 @@
+"""
+What one delivery request has come to so far: who is left, what fell for whom, what failed last.
+
+A :class:`Ledger` turns verdicts into outcomes and has them settled as they fall. It knows where the time went and
+whether the next hop as a whole was of any use; it decides neither.
+
+Promises: every recipient of the request gets one outcome, once; a recipient is no longer left when its outcome is
+handed over, so that nothing that happens afterwards can deliver to it again.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+
+from smtpclient.delivery.session import Session
+from smtpclient.mail.envelope import Recipient
+from smtpclient.mail.outcome import Delays, Disposition, Outcome, Peer, SiteFailure
+from smtpclient.mail.request import DeliveryRequest, DeliveryResult
+from smtpclient.smtp.verdict import Verdict
+
+Settle = Callable[[DeliveryRequest, Sequence[Outcome]], Awaitable[Sequence[Outcome]]]
+
+_NO_SERVER = Verdict(Disposition.DEFERRED, "4.3.0", "server unavailable or unable to receive mail", site=True)
+
+
+class Ledger:
+    """
+    The account of one request.
+
+    :param settle: records outcomes and gives back what they became.
+    :ivar left: the recipients without an outcome, in the order of the request.
+    """
+
+    def __init__(self, request: DeliveryRequest, settle: Settle, clock: IReactorTime) -> None:
+        self.left: tuple[Recipient, ...] = request.recipients
+        self._request = request
+        self._settle = settle
+        self._clock = clock
+        self._started = clock.seconds()
+        self._connected = self._started
+        self._outcomes: list[Outcome] = []
+        self._last: tuple[Verdict, Peer | None] = (_NO_SERVER, None)
+        self._site_failure: SiteFailure | None = None
+        self._answered = False
+
+    @property
+    def result(self) -> DeliveryResult:
+        """What is known by now."""
+        return DeliveryResult(tuple(self._outcomes), self._site_failure)
+
+    def connected(self) -> None:
+        """A session stands, or has come to nothing; time goes into sending from now on."""
+        self._connected = self._clock.seconds()
+
+    def answered(self) -> None:
+        """A transaction went to its end, whatever that was: the next hop is alive."""
+        self._answered = True
+        self._site_failure = None
+
+    def note(self, verdict: Verdict, peer: Peer | None) -> None:
+        """Remember a failure: the last one is the reason for whoever is left at the end."""
+        self._last = (verdict, peer)
+        if verdict.site and verdict.disposition is Disposition.DEFERRED and not self._answered:
+            self._site_failure = SiteFailure(verdict.status, verdict.reason)
+
+    async def settle(
+        self, decided: Sequence[tuple[Recipient, Verdict]], peer: Peer | None, session: Session | None
+    ) -> None:
+        """
+        Settle these recipients; they are no longer left.
+
+        :param session: over which it was decided; None: there was none.
+        """
+        if not decided:
+            return
+        done: Collection[int] = {id(recipient) for recipient, _ in decided}
+        self.left = tuple(recipient for recipient in self.left if id(recipient) not in done)
+        outcomes = [self._outcome(recipient, verdict, peer, session) for recipient, verdict in decided]
+        if any(outcome.disposition is not Disposition.DEFERRED for outcome in outcomes):
+            self._site_failure = None  # it did answer for somebody
+        self._outcomes.extend(await self._settle(self._request, outcomes))
+
+    async def conclude(self, verdict: Verdict, peer: Peer | None, session: Session | None = None) -> None:
+        """One verdict for all who are left."""
+        await self.settle([(recipient, verdict) for recipient in self.left], peer, session)
+
+    async def conclude_with_last(self) -> None:
+        """The last failure is the verdict for all who are left."""
+        await self.conclude(*self._last)
+
+    def _outcome(self, recipient: Recipient, verdict: Verdict, peer: Peer | None, session: Session | None) -> Outcome:
+        sent = verdict.disposition is Disposition.SENT
+        return Outcome(
+            recipient,
+            verdict.disposition,
+            verdict.status,
+            verdict.reason,
+            verdict.reply,
+            peer,
+            verdict.stage,
+            verdict.in_doubt,
+            sent and session is not None and "DSN" in session.capabilities,
+            self._delays(session),
+            max(session.uses, 1) if session is not None else 1,
+        )
+
+    def _delays(self, session: Session | None) -> Delays:
+        # Wall clocks go back at times; a negative delay would help nobody.
+        request, now = self._request, self._clock.seconds()
+        reached = self._connected if session is not None else now
+        return Delays(
+            max(request.activated - request.envelope.arrival, 0.0),
+            max(self._started - request.activated, 0.0),
+            max(reached - self._started, 0.0),
+            max(now - reached, 0.0),
+        )

@@ -1,0 +1,119 @@
+"""
+From an address to a session: connect, let in who may listen, introduce ourselves.
+
+:meth:`Opening.open` gives a :class:`~smtpclient.delivery.session.Session`, or a :class:`NoSession` that says why there
+is none and whether that is a reason to try the next address. What is done then, and what becomes of the message, is
+for whoever walks through the addresses.
+"""
+
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from smtpclient.delivery.connector import Connector, Unreachable
+from smtpclient.delivery.session import Session
+from smtpclient.dns.exchangers import Exchanger
+from smtpclient.mail.outcome import Disposition, Peer
+from smtpclient.observe.maillog import MailLog
+from smtpclient.observe.peers import PeerPatterns
+from smtpclient.observe.trace import DebugTrace, Traces, Transcript
+from smtpclient.smtp import verdict
+from smtpclient.smtp.channel import Channel, SessionOver, Trace
+from smtpclient.smtp.handshake import Introduction, Refused
+from smtpclient.smtp.settings import DialogueSettings
+from smtpclient.smtp.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class NoSession:
+    """
+    An address that gave no session.
+
+    :param peer: the server that was reached; None when none was.
+    :param greeted: the server had greeted us, and nothing the operator chose to skip: where no error after the
+        greeting moves on, this one does not.
+    :param session: the connection that still stands, to be left politely; None when there is none.
+    """
+
+    verdict: Verdict
+    peer: Peer | None = None
+    greeted: bool = False
+    session: Session | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other address could do better."""
+        return self.verdict.disposition is Disposition.BOUNCED
+
+
+class Opening:
+    """
+    Opens sessions.
+
+    :param debug_peers: whose dialogue goes into the log.
+    :param transcripts: remember every dialogue, for the postmaster.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        dialogue: DialogueSettings,
+        clock: IReactorTime,
+        maillog: MailLog,
+        debug_peers: PeerPatterns,
+        *,
+        transcripts: bool,
+    ) -> None:
+        self._connector = connector
+        self._dialogue = dialogue
+        self._clock = clock
+        self._maillog = maillog
+        self._debug_peers = debug_peers
+        self._transcripts = transcripts
+
+    async def open(self, exchanger: Exchanger, next_hop: str, *, best: bool) -> Session | NoSession:
+        """
+        Connect to one address and introduce ourselves.
+
+        :param next_hop: the destination in the operator's words, for the loop report.
+        :param best: this server is among the best of its destination.
+        """
+        peer = Peer(exchanger.host, exchanger.address, exchanger.port)
+        try:
+            channel = await self._connector.connect(exchanger.address, exchanger.port)
+        except Unreachable as why:
+            return NoSession(verdict.unreachable(peer, str(why)))
+        transcript = Transcript() if self._transcripts else None
+        channel.trace = self._trace(peer, transcript)
+        introduction = Introduction(channel, self._dialogue, peer, next_hop=next_hop, best=best)
+        try:
+            return await self._introduce(channel, peer, introduction, transcript)
+        except BaseException:
+            channel.abort()
+            raise
+
+    async def _introduce(
+        self, channel: Channel, peer: Peer, introduction: Introduction, transcript: Transcript | None
+    ) -> Session | NoSession:
+        refusal = None
+        try:
+            await introduction.run()
+        except Refused as no:
+            refusal = no
+        except SessionOver as why:
+            return NoSession(verdict.over(peer, why, introduction.stage), peer, introduction.greeted)
+        now = self._clock.seconds()
+        session = Session(channel, self._dialogue, peer, introduction.capabilities, now, transcript)
+        if refusal is None:
+            return session
+        session.protocol_errors = refusal.verdict.protocol_error
+        if introduction.found_self:
+            own_name = self._dialogue.own_name
+            self._maillog.warning("smtp", f"host {peer} replied to HELO/EHLO with my own hostname {own_name}")
+        return NoSession(refusal.verdict, peer, not refusal.moves_on, session)
+
+    def _trace(self, peer: Peer, transcript: Transcript | None) -> Trace | None:
+        if not self._debug_peers.matches(peer.host, peer.address):
+            return transcript
+        debug = DebugTrace(self._maillog, peer)
+        return debug if transcript is None else Traces([debug, transcript])
