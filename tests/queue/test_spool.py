@@ -4,8 +4,10 @@ import errno
 import os
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from smtpclient.mail.envelope import Recipient
 from smtpclient.queue.files import Files
@@ -394,3 +396,42 @@ class OperatorTests(Case):
         for verb in (self.spool.hold, self.spool.release, self.spool.requeue, self.spool.expire, self.spool.delete):
             self.assertIn("no queue id", str(self.assertRaises(ValueError, verb, "../incoming/ABCDEF")))
         self.assertRaises(ValueError, self.spool.find, "../incoming/ABCDEF")
+
+
+class ThreadedTests(TestCase):
+    """With the reactor and real threads."""
+
+    def setUp(self) -> None:
+        self.directory = os.path.abspath(self.mktemp())
+        self.files = Files(IReactorFromThreads(reactor))
+        self.spool, _clock, self.lines = spool(self.directory, self.files)
+        self.addCleanup(self.spool.close)
+
+    async def test_many_at_once(self) -> None:
+        """A hundred messages queued at once all get ids of their own, and all are there."""
+        creating = [Deferred.fromCoroutine(self.spool.create(message(sender=f"{n}@x"))) for n in range(100)]
+        queue_ids = await gatherResults(creating)
+        senders = {self.spool.read(queue_id, "incoming").envelope.sender for queue_id in queue_ids}
+        self.assertEqual((len(set(queue_ids)), senders), (100, {f"{n}@x" for n in range(100)}))
+        self.assertEqual(set(tree(self.directory).values()), {0o700})
+
+    async def test_large(self) -> None:
+        """A large message goes through threads in both directions and comes back as it was."""
+        content = b"".join([b"%d" % number * 10 + b"\n" for number in range(30_000)])
+        queue_id = await self.spool.create(message(content))
+        reader = self.spool.content(self.spool.read(queue_id, "incoming").envelope, "incoming").open()
+        blocks = []
+        while block := await reader.next_block():
+            blocks.append(block)
+        reader.close()
+        self.assertGreater(len(blocks), 4)
+        self.assertEqual(b"".join(blocks), content)
+
+    async def test_cancelled(self) -> None:
+        """Whoever gives up while his message is being written or synced leaves nothing of it behind."""
+        for content in (b"x\n", b"x" * 70 * 20_000):
+            creating = Deferred.fromCoroutine(self.spool.create(message(content)))
+            creating.cancel()
+            await self.assertFailure(creating, CancelledError)
+        self.assertEqual(tree(self.directory), {})
+        await self.spool.create(message())
