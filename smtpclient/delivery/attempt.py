@@ -202,14 +202,19 @@ class Attempt:
     async def _go_on(self, no: NoSession, *, last: bool) -> None:
         """This address came to nothing: for good, or until the next."""
         self._ledger.note(no.verdict, no.peer)
-        if no.peer is None:
-            self._means.maillog.info("smtp", no.verdict.reason)
-        elif last or no.is_final or (no.greeted and self._one_session):
-            await self._ledger.conclude(no.verdict, no.peer, no.session)
-        else:
-            self._means.maillog.info("smtp", no.verdict.reason, self._request.envelope.queue_id)
-        if no.session is not None:
-            await self._leave(no.session, no.verdict)
+        try:
+            if no.peer is None:
+                self._means.maillog.info("smtp", no.verdict.reason)
+            elif last or no.is_final or (no.greeted and self._one_session):
+                await self._ledger.conclude(no.verdict, no.peer, no.session)
+            else:
+                self._means.maillog.info("smtp", no.verdict.reason, self._request.envelope.queue_id)
+            if no.session is not None:
+                await self._leave(no.session, no.verdict)
+        except BaseException:
+            if no.session is not None:
+                no.session.channel.abort()
+            raise
 
     # -- a session ------------------------------------------------------------------------------------------------
 

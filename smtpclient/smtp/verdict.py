@@ -122,7 +122,7 @@ def refused(peer: Peer, reply: Reply, stage: Stage, *, soft: bool = False) -> Ve
     :param soft: take a 5xx for a 4xx (``smtp_skip_5xx_greeting``).
     """
     disposition, status = _refusal(reply)
-    if soft and disposition is Disposition.BOUNCED:
+    if soft and reply.category == 5:
         disposition, status = Disposition.DEFERRED, "4" + status[1:]
     words = f"host {peer.name} refused to talk to me: {reply.one_line}"
     return Verdict(

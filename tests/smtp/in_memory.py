@@ -1,0 +1,61 @@
+"""
+A conversation between a channel and a scripted server in memory, on a clock that jumps to whatever is due next.
+
+Ten minutes of silence take no time here, so every stage can be tried at the limits that people use.
+"""
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.test import iosim
+
+from smtpclient.mail.outcome import Peer
+from smtpclient.smtp.channel import Channel
+from tests.smtp.scripted_server import Script, ScriptedSession
+
+T = TypeVar("T")
+
+PEER = Peer("mx.example", "192.0.2.1", 25)
+
+
+class Conversation:
+    """
+    One connection, with both of its ends.
+
+    :param script: what the server does.
+    """
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.clock = Clock()
+        self.server = ScriptedSession(script or Script(), self.clock)
+        self.channel = Channel(self.clock)
+        self._pump = iosim.connect(
+            self.server,
+            iosim.FakeTransport(self.server, isServer=True),
+            self.channel,
+            iosim.FakeTransport(self.channel, isServer=False),
+            clock=self.clock,
+            greet=False,
+        )
+
+    def run(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> T:
+        """What the coroutine returns or raises, however long it takes on the clock."""
+        results: list[Any] = []
+        Deferred.fromCoroutine(coroutine).addBoth(results.append)
+        self.flush()
+        while not results:
+            pending = self.clock.getDelayedCalls()
+            assert pending, "both ends wait for ever"
+            self.clock.advance(max(min(call.getTime() for call in pending) - self.clock.seconds(), 0.0))
+            self.flush()
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        result: T = results[0]
+        return result
+
+    def flush(self) -> None:
+        """Carry bytes both ways until there are none."""
+        self._pump.flush()
