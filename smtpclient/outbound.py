@@ -256,8 +256,11 @@ class Outbound(MultiService):
         return DeliveryResult(tuple(await self._settlement.settle(request, outcomes)))
 
     def _ended(self, tally: Tally, ending: Ending) -> None:
+        queue_id = tally.message.envelope.queue_id
+        if ending is Ending.VANISHED and self.spool.find(queue_id) is not None:
+            return  # an operator holds it
         if ending not in (Ending.DEFERRED, Ending.STRANDED):
-            self._receipts.left(tally.message.envelope.queue_id)
+            self._receipts.left(queue_id)
 
     # -- mail comes in --------------------------------------------------------------------------------------------
 

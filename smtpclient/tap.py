@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory
 
@@ -43,10 +44,17 @@ class TwistdOutbound(Outbound):
             sys.exit(f"smtpclient: cannot start: {why}")
         self.maillog.info("master", f"started on {self.spool.directory}")
 
-    def stopService(self) -> Any:
-        """Say so, and end."""
+    submission: SubmissionFactory | None = None
+
+    def stopService(self) -> "Deferred[None]":
+        """Say so, and end; clients that have sent a message get their reply first."""
         self.maillog.info("master", "stopping")
-        return super().stopService()
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        if self.submission is not None:
+            await self.submission.drain()
+        await super().stopService()
 
 
 def makeService(options: Options) -> IService:
@@ -66,7 +74,8 @@ def makeService(options: Options) -> IService:
             trace=options["trace-service"],
         )
         if options["submission"]:
-            _listen(outbound, reactor, options["submission"], _submission(outbound, reactor))
+            outbound.submission = _submission(outbound, reactor)
+            _listen(outbound, reactor, options["submission"], outbound.submission)
         if options["admin"]:
             scheduler = outbound.scheduler
             metrics = Metrics(lambda: len(scheduler), scheduler.destinations)

@@ -22,6 +22,7 @@ accepted is delivered whatever goes wrong here; a cancellation while a service i
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from smtpclient.interfaces import IBounceService, IDeferService, ITraceService
@@ -67,15 +68,22 @@ class Settlement:
         self._process = process
 
     async def settle(self, request: DeliveryRequest, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Record, log, mark and tell; give back what the outcomes have become, not always in the same order."""
+        """
+        Record, log, mark and tell; give back what the outcomes have become, not always in the same order.
+
+        A deferral that could not be recorded is not among them: its recipient is still queued, but its message must not
+        expire now, for the report would not name it.
+        """
         envelope = request.envelope
         to_record = [outcome for outcome in outcomes if _wants_record(outcome)]
         # A crash while others are recorded must not send again what has been sent.
         settled = [outcome for outcome in outcomes if not _wants_record(outcome)]
         self._finish(envelope, settled)
-        recorded = [await self._record(envelope, outcome) for outcome in to_record]
-        self._finish(envelope, recorded)
-        return settled + recorded
+        # All at once: records that arrive while the disk is busy share one trip to it.
+        under_way = [Deferred.fromCoroutine(self._record(envelope, outcome)) for outcome in to_record]
+        recorded = [await record for record in under_way]
+        self._finish(envelope, [outcome for outcome, _ in recorded])
+        return settled + [outcome for outcome, is_recorded in recorded if is_recorded]
 
     def _finish(self, envelope: Envelope, settled: Sequence[Outcome]) -> None:
         """Log, mark and tell what needs no record, or has it."""
@@ -89,20 +97,19 @@ class Settlement:
         for outcome in settled:
             self._subscribers.publish(envelope, outcome)
 
-    async def _record(self, envelope: Envelope, outcome: Outcome) -> Outcome:
-        """Record one outcome with the service that it is for; give back what it has become."""
+    async def _record(self, envelope: Envelope, outcome: Outcome) -> tuple[Outcome, bool]:
+        """Record one outcome with the service that it is for: what it has become, and whether that is on record."""
         if outcome.disposition is Disposition.SENT:
             await self._try("trace", self._trace, envelope, outcome)
-            return outcome
+            return outcome, True
         if outcome.disposition is Disposition.BOUNCED:
             if self._soft_bounce:
                 outcome = _deferred(outcome, "4" + outcome.status[1:], outcome.reason)
             elif await self._try("bounce", self._bounce, envelope, outcome):
-                return outcome
+                return outcome, True
             else:
                 outcome = _deferred(outcome, "4.3.0", f"bounce service failure; {outcome.reason}")
-        await self._try("defer", self._defer, envelope, outcome)
-        return outcome
+        return outcome, await self._try("defer", self._defer, envelope, outcome)
 
     async def _try(
         self,
