@@ -46,7 +46,7 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
     options = parser().parse_args(rest)
     try:
         # A faulty file does not keep anybody from looking up a default.
-        parameters = Parameters.from_values() if options.defaults else configuration.read(chosen)
+        parameters = Parameters.from_values() if options.defaults else configuration.read(chosen, os.environ)
         lines = parameters.dump(options.names, defaults_only=options.defaults, non_default_only=options.set)
     except ConfigurationError as error:
         stderr.writelines(f"{PROGRAM}: {problem}\n" for problem in error.problems)

@@ -53,7 +53,7 @@ def take_options(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return options().parse_known_args(words)
 
 
-def read(chosen: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Parameters:
+def read(chosen: argparse.Namespace, environment: Mapping[str, str]) -> Parameters:
     """
     The parameters that the options lead to.
 

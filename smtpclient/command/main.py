@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = int(command.main(words, stdin=sys.stdin.buffer, stdout=sys.stdout, stderr=sys.stderr))
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = os.EX_TEMPFAIL
     except BrokenPipeError:
         # Whoever read us has seen enough. The interpreter would complain when it flushes once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,16 +19,17 @@ This module reads the command line, and turns what goes wrong into words and exi
 
 import argparse
 import os
+import time
 from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
 from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.command import configuration, queue_change
+from smtpclient.command.direct import DirectClock, DirectFiles, at_once
 from smtpclient.command.queue_directory import CorruptQueueFile, NoQueueDirectory, QueueDirectory
 from smtpclient.command.queue_list import list_queue
 from smtpclient.command.queue_show import show
-from smtpclient.command.run import run
 from smtpclient.config.parameters import ConfigurationError, Parameters
 from smtpclient.queue.files import Files
 
@@ -82,11 +83,11 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
         stderr.write(f"{PROGRAM} flush: give queue ids or --site, not both\n")
         return os.EX_USAGE
     try:
-        parameters = configuration.read(chosen)
+        parameters = configuration.read(chosen, os.environ)
     except ConfigurationError as error:
         stderr.writelines(f"{PROGRAM}: {problem}\n" for problem in error.problems)
         return os.EX_CONFIG
-    return run(lambda reactor: perform(parameters, options, Files(reactor), reactor, stdout, stderr))
+    return at_once(perform(parameters, options, DirectFiles(), DirectClock(time.time()), stdout, stderr))
 
 
 COMPLAINTS: tuple[tuple[type[Exception], int, str], ...] = (

@@ -18,19 +18,19 @@ import errno
 import os
 import pwd
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random, SystemRandom
-from typing import Any, BinaryIO, ParamSpec, TextIO, TypeVar
+from typing import BinaryIO, TextIO
 
 from twisted.internet.task import Clock
 
 from smtpclient.command import configuration
+from smtpclient.command.direct import DirectFiles, at_once
 from smtpclient.command.sendmail_options import PROGRAM, CommandLine, Failure, manual, parse
 from smtpclient.config.parameters import ConfigurationError, Parameters
 from smtpclient.mail import address
 from smtpclient.mail.envelope import NewMessage, Recipient
 from smtpclient.observe.maillog import MailLog, MailLogFile
-from smtpclient.queue.files import Files
 from smtpclient.queue.header import BLOCK
 from smtpclient.queue.intake import IntakeError, Rules, Submission, local_trace, log_arrival, prepare
 from smtpclient.queue.recipients import AddressListError, addresses
@@ -54,32 +54,6 @@ _HINTS = {
     os.EX_CANTCREAT: "; name the service's configuration with -c FILE",
     os.EX_NOPERM: "; the queue is for the service's user, others hand their mail to its submission server",
 }
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class DirectFiles(Files):
-    """File operations for a program that has nothing else to do: everything is done at once, in its only thread."""
-
-    def __init__(self) -> None:
-        """Without a reactor, nor its threads."""
-
-    async def run_in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call it here."""
-        return call(*args, **kwargs)
-
-    async def sync(self, fd: int) -> None:
-        """fsync(2)."""
-        os.fsync(fd)
-
-    async def sync_folder(self, path: str) -> None:
-        """fsync(2) of a folder."""
-        fd = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            self.close(fd)
 
 
 def main(
@@ -223,7 +197,7 @@ def _queue(
         # The header may have been long in coming.
         clock.rightNow = seconds()
         spool = _spool(parameters, clock, maillog)
-        queue_id = _at_once(spool.create(message))
+        queue_id = at_once(spool.create(message))
     except IntakeError as error:
         code = os.EX_DATAERR if error.status.startswith(("5.1.", "5.5.")) else os.EX_UNAVAILABLE
         raise Failure(code, error.text) from error
@@ -258,16 +232,6 @@ def _spool(parameters: Parameters, clock: Clock, maillog: MailLog) -> Spool:
         minimum_free=parameters.size("queue_minfree"),
         warn_after=parameters.seconds("delay_warning_time"),
     )
-
-
-def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that has nothing to wait for."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise RuntimeError("a file operation waits for a reactor, and there is none")
 
 
 def _log(message: NewMessage, queue_id: str, parameters: Parameters, maillog: MailLog) -> None:

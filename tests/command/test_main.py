@@ -5,11 +5,12 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from smtpclient.command import queue as queue_command
 from smtpclient.command.main import COMMANDS, main
 from tests.command.queue_case import QueueCase
 from tests.queue.disk import message
@@ -17,46 +18,51 @@ from tests.queue.disk import message
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def program(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The program, with what it said."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SMTPCLIENT_CONFIG": ""}
-    return subprocess.run(
-        [sys.executable, "-m", "smtpclient", *words],
-        env=environment,
-        text=True,
-        capture_output=True,
-        check=False,
-        **options,
-    )
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it said."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def program(*words: str) -> Ran:
+    """Run the command in this process as if it were one of its own."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "ascii") for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(words)
+        except SystemExit as left:
+            code = int(left.code or 0)
+    texts = []
+    for stream in (out, err):
+        stream.seek(0)
+        texts.append(stream.read())
+    return Ran(code, *texts)
 
 
 class Dispatch(SynchronousTestCase):
     """Finding the command."""
 
-    def main(self, *words: str) -> tuple[int, str, str]:
-        """Exit code and what was said."""
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-            code = main(words)
-        return code, out.getvalue(), err.getvalue()
-
     def test_help(self) -> None:
         """``--help`` tells every command, and how the service is started."""
-        code, said, _ = self.main("--help")
-        self.assertEqual(code, 0)
-        self.assertEqual([name for name in COMMANDS if f"  {name} " not in said], [])
-        self.assertIn("twistd smtpclient", said)
+        ran = program("--help")
+        self.assertEqual((ran.code, ran.stderr), (0, ""))
+        self.assertEqual([name for name in COMMANDS if f"  {name} " not in ran.stdout], [])
+        self.assertIn("twistd smtpclient", ran.stdout)
 
     def test_no_command(self) -> None:
         """Without a command it says which there are, and that this was not right."""
-        code, said, complaint = self.main()
-        self.assertEqual((code, said), (os.EX_USAGE, ""))
-        self.assertIn("say which command\nusage: smtpclient COMMAND", complaint)
+        ran = program()
+        self.assertEqual((ran.code, ran.stdout), (os.EX_USAGE, ""))
+        self.assertIn("say which command\nusage: smtpclient COMMAND", ran.stderr)
 
     def test_unknown_command(self) -> None:
         """A command that there is not is named."""
-        code, _, complaint = self.main("mailq")
-        self.assertEqual(code, os.EX_USAGE)
-        self.assertTrue(complaint.startswith("smtpclient: there is no command 'mailq'\n"), complaint)
+        ran = program("mailq")
+        self.assertEqual(ran.code, os.EX_USAGE)
+        self.assertTrue(ran.stderr.startswith("smtpclient: there is no command 'mailq'\n"), ran.stderr)
 
     def test_arguments_default_to_the_process(self) -> None:
         """As a console script it reads the process's own words."""
@@ -67,13 +73,17 @@ class Dispatch(SynchronousTestCase):
 
 
 class Program(QueueCase):
-    """The whole, as a process."""
+    """The whole, from the words of a command line to the exit code."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(os, "environ", {**os.environ, "SMTPCLIENT_CONFIG": ""})
 
     def test_queue_list(self) -> None:
         """``queue list`` finds the directory by ``-o`` and lists it."""
         queue_id = self.queue()
         ran = program("queue", "list", "-o", f"queue_directory={self.path}")
-        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+        self.assertEqual((ran.code, ran.stderr), (0, ""))
         self.assertIn(queue_id, ran.stdout)
 
     def test_content_passes_unchanged(self) -> None:
@@ -87,20 +97,20 @@ class Program(QueueCase):
     def test_wrong_command_line(self) -> None:
         """A wrong command line ends with the exit code for that and a hint."""
         ran = program("queue", "hold")
-        self.assertEqual((ran.returncode, ran.stdout), (os.EX_USAGE, ""))
+        self.assertEqual((ran.code, ran.stdout), (os.EX_USAGE, ""))
         self.assertIn("smtpclient queue hold: the following arguments are required: ID", ran.stderr)
         self.assertIn("Try: smtpclient queue hold --help", ran.stderr)
 
     def test_flush_takes_ids_or_a_site(self) -> None:
         """Queue ids and a site together make no sense."""
         ran = program("queue", "flush", "--site", "x.example", "12345ABCDE")
-        self.assertEqual(ran.returncode, os.EX_USAGE)
+        self.assertEqual(ran.code, os.EX_USAGE)
         self.assertIn("give queue ids or --site, not both", ran.stderr)
 
     def test_wrong_configuration(self) -> None:
         """A wrong configuration is told and nothing is done."""
         ran = program("queue", "list", "-o", "smtp_connect_timeout=soon")
-        self.assertEqual((ran.returncode, ran.stdout), (os.EX_CONFIG, ""))
+        self.assertEqual((ran.code, ran.stdout), (os.EX_CONFIG, ""))
         self.assertIn("smtp_connect_timeout", ran.stderr)
 
     def test_reader_that_has_seen_enough(self) -> None:
@@ -112,47 +122,25 @@ class Program(QueueCase):
         ran = subprocess.run(command, shell=True, env=environment, text=True, capture_output=True, check=False)
         self.assertEqual((ran.stdout, ran.stderr), ("Subject: x\n", ""))
 
+    def test_interrupted(self) -> None:
+        """Interrupted, it does not look as if it had done what it should."""
+        self.patch(queue_command, "main", _interrupted)
+        self.assertEqual(program("queue", "list"), Ran(os.EX_TEMPFAIL, "", ""))
+
+    def test_as_a_module(self) -> None:
+        """``python -m smtpclient`` is the same."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "smtpclient", "queue", "list", "-o", f"queue_directory={self.path}"]
+        said = subprocess.check_output(command, env=environment, text=True)
+        self.assertEqual(said, "Mail queue is empty\n")
+
     def test_help_of_a_verb(self) -> None:
         """Each verb's help tells its own options and those for the configuration."""
         ran = program("queue", "list", "--help")
-        self.assertEqual(ran.returncode, 0)
+        self.assertEqual(ran.code, 0)
         self.assertIn("--json", ran.stdout)
         self.assertIn("--config FILE", ran.stdout)
 
 
-WAITS = """\
-from twisted.internet.task import deferLater
-from smtpclient.command.run import run
-
-async def work(reactor):
-    await deferLater(reactor, 0)
-    {what}
-
-raise SystemExit(run(work))
-"""
-
-
-class Run(SynchronousTestCase):
-    """Running a coroutine as a program."""
-
-    def program(self, what: str) -> subprocess.CompletedProcess[str]:
-        """A program whose coroutine waits, and then does something."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", WAITS.format(what=what)]
-        return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
-
-    def test_result_is_the_exit_code(self) -> None:
-        """What the coroutine returns is the exit code."""
-        ran = self.program("return 75")
-        self.assertEqual((ran.returncode, ran.stderr), (75, ""))
-
-    def test_error_is_the_callers(self) -> None:
-        """What the coroutine raises, the caller sees."""
-        ran = self.program("raise ValueError('as it was')")
-        self.assertEqual(ran.returncode, 1)
-        self.assertTrue(ran.stderr.endswith("ValueError: as it was\n"), ran.stderr)
-
-    def test_interrupted(self) -> None:
-        """Ended by a signal, it does not look as if it had done what it should."""
-        ran = self.program("import os, signal; os.kill(os.getpid(), signal.SIGTERM); await deferLater(reactor, 60)")
-        self.assertEqual((ran.returncode, ran.stderr), (os.EX_TEMPFAIL, ""))
+def _interrupted(*_words: object, **_streams: object) -> int:
+    raise KeyboardInterrupt

@@ -19,6 +19,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from smtpclient.command import sendmail
+from smtpclient.command.direct import DirectFiles, at_once
 from smtpclient.command.sendmail_options import CommandLine, Failure, parse
 from smtpclient.mail.envelope import Notify, QueuedMessage, Return, Utf8
 from smtpclient.observe.maillog import MailLog
@@ -37,7 +38,7 @@ class SendmailCase:
         """Make the directory."""
         self.directory = tempfile.mkdtemp(prefix="sendmail-")
         self.addCleanup(shutil.rmtree, self.directory)  # type: ignore[attr-defined]
-        self.spool = Spool(self.directory, sendmail.DirectFiles(), Clock(), MailLog(lambda: NOW))
+        self.spool = Spool(self.directory, DirectFiles(), Clock(), MailLog(lambda: NOW))
         self.spool.prepare()
         self.spool.close()
 
@@ -60,7 +61,7 @@ class SendmailCase:
         """The content of a queued message."""
         reader = self.spool.content(message.envelope, "incoming").open()
         content = b""
-        while block := sendmail._at_once(reader.next_block()):
+        while block := at_once(reader.next_block()):
             content += block
         reader.close()
         return content
@@ -288,12 +289,12 @@ class RefusalTests(SendmailCase, SynchronousTestCase):
 
     def test_the_queue(self) -> None:
         """A missing queue is a 73, one of somebody else's a 77, a full one a 75, a broken one a 74."""
-        files = sendmail.DirectFiles
+        files = DirectFiles
         table = {errno.EACCES: os.EX_NOPERM, errno.ENOSPC: os.EX_TEMPFAIL, errno.EIO: os.EX_IOERR}
 
         @contextmanager
         def failing(error: int) -> Iterator[None]:
-            def fail(self: sendmail.DirectFiles, fd: int, data: bytes) -> None:
+            def fail(self: DirectFiles, fd: int, data: bytes) -> None:
                 raise OSError(error, os.strerror(error))
 
             undo = self.patch(files, "write", fail)
@@ -371,14 +372,6 @@ class RefusalTests(SendmailCase, SynchronousTestCase):
         code, out, _ = self.sendmail("--help")
         self.assertEqual(os.EX_OK, code)
         self.assertIn("-o NAME=VALUE", out)
-
-    def test_a_file_operation_that_waits(self) -> None:
-        """There is no reactor to wait for; a defect that needs one is not taken for success."""
-
-        async def waiting() -> None:
-            await Deferred()
-
-        self.assertRaises(RuntimeError, sendmail._at_once, waiting())
 
 
 class OptionTests(SynchronousTestCase):
