@@ -1,12 +1,14 @@
 # Everything a newcomer or a developer types. `make run` needs Python 3.11 or later and nothing else.
 #
 #   make run      the service at work in a private world on loopback
-#   make test     the tests
+#   make test     the tests; JOBS=2 runs two at a time, TESTS=tests.queue.test_spool some of them
 #   make check    style, types, tests with coverage, documents
 #   make matrix   the tests on every Python from 3.11 to 3.13 that is here
 #   make doc      the documents, as HTML in doc/_build/html
 #   make oracle ORACLE=DIR [PROFILE=seed|stock]   scripted deliveries, compared with what Postfix did
 #   make simulate [SEED=N] [RUNS=N] [TRACE=1]     the whole service in random worlds, with faults
+#   make torture [STEP=N]     kill, power cut and disk errors at every file operation
+#   make fuzz [SECONDS=N]     bytes from outside, changed at random
 #   make clean    remove everything that the above made
 
 PYTHON ?= python3
@@ -15,14 +17,16 @@ BIN = $(VENV)/bin
 TESTS ?= tests
 PROFILE ?= seed
 VERSIONS ?= 3.11 3.12 3.13
+JOBS ?=
+TRIAL = -m twisted.trial $(if $(JOBS),-j$(JOBS))
 
-.PHONY: run test check style types coverage matrix doc oracle simulate clean
+.PHONY: run test check style types coverage matrix doc oracle simulate torture fuzz clean
 
 run: $(VENV)/.for-run
 	$(BIN)/python -m demo.run
 
 test: $(VENV)/.for-test
-	$(BIN)/python -m twisted.trial $(TESTS)
+	$(BIN)/python $(TRIAL) $(TESTS)
 
 check: style types coverage doc
 
@@ -36,7 +40,6 @@ types: $(VENV)/.for-check
 coverage: $(VENV)/.for-test
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m twisted.trial tests
-	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 doc: $(VENV)/.for-check
@@ -62,6 +65,14 @@ SEED ?= 1
 RUNS ?= 0
 simulate: $(VENV)/.for-test
 	$(BIN)/python -m tests.simulation.run --seed $(SEED) --runs $(RUNS) $(if $(TRACE),--trace)
+
+# One world again and again, with every file operation as the last one, or as one that fails.
+torture: $(VENV)/.for-test
+	$(BIN)/python -m tests.simulation.torture --step $(or $(STEP),1)
+
+# Readers of bytes from outside, for so many seconds.
+fuzz: $(VENV)/.for-test
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60)
 
 clean:
 	rm -rf .venv .venv-3.* build dist doc/_build var .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache
