@@ -38,6 +38,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.mechanisms.plain",
         "smtp.mechanisms.saslprep",
         "smtp.mechanisms.scram",
+        "smtp.mechanisms.bearer",
+        "smtp.mechanisms.cram_md5",
+        "smtp.mechanisms.mechanism",
+        "smtp.mechanisms.plain",
+        "smtp.mechanisms.saslprep",
+        "smtp.mechanisms.scram",
         "smtp.reply",
     ),
     # 1: the parameters; the file operations of the queue
@@ -47,6 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "config.parameters_queue",
         "config.parameters_report",
         "config.parameters_routing",
+        "config.parameters_sasl",
         "config.parameters_sasl",
         "config.parameters_smtp",
         "config.parameters_tls",
@@ -68,10 +75,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "queue.schedule",
         "report.settings",
         "smtp.settings",
+        "tls.binding",
     ),
     # 3: one file, one socket, one question
     (
         "delivery.connector",
+        "delivery.access_token",
+        "delivery.credentials",
         "delivery.access_token",
         "delivery.credentials",
         "delivery.routing",
@@ -109,7 +119,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "report.notification",
         "smtp.authentication",
         "smtp.concealment",
+        "smtp.authentication",
+        "smtp.concealment",
         "smtp.handshake",
+        "smtp.sasl",
         "smtp.sasl",
         "smtp.transaction",
         "smtp.verdict",
@@ -117,6 +130,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # 5: sessions; the services that report
     (
         "delivery.ledger",
+        "delivery.login",
         "delivery.login",
         "delivery.opening",
         "delivery.pool",

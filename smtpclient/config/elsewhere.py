@@ -66,7 +66,7 @@ _OTHERS = """
     reject_tempfail_action relay_clientcerts relay_domains_reject_code relay_recipient_maps relocated_maps
     remote_header_rewrite_domain require_home_directory reset_owner_alias resolve_dequoted_address
     resolve_null_domain resolve_numeric_domain respectful_logging rewrite_service_name sample_directory
-    send_cyrus_sasl_authzid sender_bcc_maps sender_canonical_classes sender_canonical_maps
+    sender_bcc_maps sender_canonical_classes sender_canonical_maps
     sendmail_fix_line_endings sendmail_path service_name service_throttle_time setgid_group shlib_directory
     show_user_unknown_table_name showq_service_name smtputf8_autodetect_classes stale_lock_time stress
     strict_7bit_headers strict_8bitmime strict_8bitmime_body strict_mailbox_ownership strict_mime_encoding_domain

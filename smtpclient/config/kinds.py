@@ -70,6 +70,7 @@ class Row:
     :param check: looks at each word of a list, or at the whole text; raises :exc:`ValueError` with what was expected.
     :param honoured: whether anything acts on the value; where nothing does, only ``only`` is accepted.
     :param only: the values that ask for nothing.
+    :param secret: the value is shown in no message.
     :param under: the parameter that switches the whole feature on; while that is not honoured either, this one
         says how and not whether, so any value is accepted.
     """
@@ -87,6 +88,7 @@ class Row:
     honoured: bool = True
     only: tuple[str, ...] = ()
     under: str = ""
+    secret: bool = False
 
 
 def section(title: str, *rows: Row) -> tuple[Row, ...]:

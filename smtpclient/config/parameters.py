@@ -14,13 +14,21 @@ nothing. It never changes; only lookup tables follow their files.
 Does not: read files (``smtpclient.config.maincf``).
 """
 
+import re
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from smtpclient.config import parameters_queue, parameters_report, parameters_routing, parameters_smtp, parameters_tls
+from smtpclient.config import (
+    parameters_queue,
+    parameters_report,
+    parameters_routing,
+    parameters_sasl,
+    parameters_smtp,
+    parameters_tls,
+)
 from smtpclient.config.elsewhere import OwnNames, is_elsewhere, looks_like_ours, nearest
 from smtpclient.config.expansion import Expander, ExpansionError
 from smtpclient.config.kinds import Kind, Row, Value, parse
@@ -30,6 +38,8 @@ from smtpclient.observe.maillog import printable
 _BUILT_IN = "built-in"
 _NO_DOMAIN = "localdomain"
 _SHOWN = 200
+# The name of a table's file, with a line number where there is one; what stands in the parameter itself is content.
+_TABLE_AND_LINE = re.compile(r"(?!inline:|static:)(?:[a-z]+:)?/[^\s,:]+(?::\d+)?:? ?")
 
 #: What a transport has of its own: the part behind its name, and the parameter that is the default.
 TRANSPORT_SUFFIXES: Mapping[str, str] = MappingProxyType(
@@ -70,7 +80,7 @@ _WRITTEN: tuple[Row, ...] = (
     *parameters_smtp.DIALOGUE_ROWS,
     *parameters_smtp.CONTENT_ROWS,
     *parameters_smtp.REUSE_ROWS,
-    *parameters_smtp.SASL_ROWS,
+    *parameters_sasl.SASL_ROWS,
     *parameters_tls.TLS_ROWS,
     *parameters_queue.QUEUE_ROWS,
     *parameters_queue.CONCURRENCY_ROWS,
@@ -105,10 +115,10 @@ class Parameters:
     :ivar warnings: what the operator should know, although it stops nothing.
     """
 
-    _raw: Mapping[str, str]
-    _defaults: Mapping[str, str]
-    _expanded: Mapping[str, str]
-    _values: Mapping[str, Value | Tables]
+    _raw: Mapping[str, str] = field(repr=False)
+    _defaults: Mapping[str, str] = field(repr=False)
+    _expanded: Mapping[str, str] = field(repr=False)
+    _values: Mapping[str, Value | Tables] = field(repr=False)
     _sources: Mapping[str, str]
     warnings: tuple[str, ...] = ()
 
@@ -333,7 +343,10 @@ class _Check:
 
     def _opened(self, row: Row, text: str) -> Tables:
         parse(row, text)
-        tables = Tables(text, self.seconds)
+        try:
+            tables = Tables(text, self.seconds)
+        except TableError as error:
+            raise TableError(*map(_without_content, error.problems)) if row.secret else error from None
         for warning in tables.warnings:
             self._warning(row.name, warning)
         return tables
@@ -356,9 +369,17 @@ class _Check:
 
     def _about(self, name: str, words: str) -> str:
         value = self.raw.get(name, self.defaults.get(name, ""))
+        if name in ROWS and ROWS[name].secret:
+            value = _without_content(value)
         shown = printable(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
         source = self.sources.get(name) or ("" if name in self.raw else _BUILT_IN)
         return f"{source}{source and ': '}{printable(name)} = {shown}: {words}"
+
+
+def _without_content(text: str) -> str:
+    """What can be said of a table with secrets in it, or of a fault in one: which it is, and the line."""
+    found = _TABLE_AND_LINE.match(text)
+    return f"{found[0] if found else ''}(what it holds is not shown)"
 
 
 def _machine(raw: Mapping[str, str], machine_name: str) -> dict[str, str]:

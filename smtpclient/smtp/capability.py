@@ -54,11 +54,15 @@ def from_ehlo(reply: Reply, discard: Collection[str] = ()) -> Capabilities:
     :param discard: upper-case keywords that are not to be believed (``smtp_discard_ehlo_keywords``).
     """
     lines = reply.lines
-    keywords = {}
+    keywords: dict[str, str] = {}
     for line in lines[1:]:
         keyword, *parameters = _END_OF_KEYWORD.split(line.strip(), maxsplit=1)
-        if keyword and keyword.upper() not in discard:
-            keywords[keyword.upper()] = parameters[0].strip() if parameters else ""
+        name, rest = keyword.upper(), parameters[0].strip() if parameters else ""
+        if name == "AUTH" and keywords.get(name):
+            # Servers that also write the old AUTH= do not always say the same on both lines.
+            rest = f"{keywords[name]} {rest}"
+        if name and name not in discard:
+            keywords[name] = rest
     return Capabilities(True, keywords, _first_word(lines))
 
 

@@ -72,6 +72,7 @@ class Channel(Protocol):
 
     :param clock: where time-outs come from.
     :ivar trace: sees every line, if it is not None.
+    :ivar conceal: takes out of a reply what nobody may see, if it is not None.
     :ivar garbage: how many lines that were no replies have been read.
     :ivar on_idle_input: called when something happens while nobody waits for it: bytes, or the end.
     """
@@ -92,6 +93,7 @@ class Channel(Protocol):
         self._deadline: float | None = None
         self._last_moment = 0.0
         self.trace: Trace | None = None
+        self.conceal: Callable[[Reply], Reply] | None = None
         self.garbage = 0
         self.on_idle_input: Callable[[], None] | None = None
 
@@ -180,9 +182,15 @@ class Channel(Protocol):
         if self._over is None:
             self.transport.write(data)
 
-    def command(self, lines: bytes) -> None:
-        """Send one or more command lines in one segment."""
-        if self.trace is not None:
+    def command(self, lines: bytes, shown: str = "") -> None:
+        """
+        Send one or more command lines in one segment.
+
+        :param shown: what is seen of them, where that is not all.
+        """
+        if self.trace is not None and shown:
+            self.trace.sent(shown)
+        elif self.trace is not None:
             for line in lines.split(b"\r\n")[:-1]:
                 self.trace.sent(line.decode("utf-8", "surrogateescape"))
         self.write(lines)
@@ -202,6 +210,8 @@ class Channel(Protocol):
             self._deadline = None
         reply = self._replies.popleft()
         self.garbage += reply.garbage
+        if self.conceal is not None:
+            reply = self.conceal(reply)
         if self.trace is not None:
             self.trace.received(reply)
         return reply

@@ -59,11 +59,14 @@ def needs_smtputf8(envelope: Envelope) -> bool:
     return bool(envelope.utf8 & Utf8.REQUESTED and envelope.utf8 & ~Utf8.REQUESTED)
 
 
-def mail_from(envelope: Envelope, capabilities: Capabilities, *, quote: bool = True) -> bytes:
+def mail_from(
+    envelope: Envelope, capabilities: Capabilities, *, quote: bool = True, dummy_auth: bool = False
+) -> bytes:
     """
     MAIL with the parameters that the server offered and the message has use for.
 
     :param quote: quote the local part as RFC 5321 asks (``smtp_quote_rfc821_envelope``).
+    :param dummy_auth: say ``AUTH=<>`` where we have logged in: it is we who did, not the sender (RFC 4954 section 5).
     :raises UnsafeArgument: when the sender cannot be put in a command.
     """
     words = [f"MAIL FROM:<{_form(envelope.sender, quote)}>"]
@@ -78,6 +81,8 @@ def mail_from(envelope: Envelope, capabilities: Capabilities, *, quote: bool = T
             words.append("ENVID=" + xtext(envelope.envelope_id))
         if envelope.ret is not Return.UNSPECIFIED:
             words.append("RET=FULL" if envelope.ret is Return.FULL else "RET=HDRS")
+    if dummy_auth and "AUTH" in capabilities:
+        words.append("AUTH=<>")
     return line(" ".join(words))
 
 

@@ -32,6 +32,7 @@ class DialogueSettings:
     skip_quit_response: bool = True
     quote_envelope: bool = True
     line_length_limit: int = 998
+    dummy_mail_auth: bool = False
     discard_ehlo_keywords: frozenset[str] = frozenset()
 
     @classmethod
@@ -55,6 +56,7 @@ class DialogueSettings:
             skip_quit_response=parameters.boolean("smtp_skip_quit_response"),
             quote_envelope=parameters.boolean("smtp_quote_rfc821_envelope"),
             line_length_limit=parameters.integer("smtp_line_length_limit"),
+            dummy_mail_auth=parameters.boolean("smtp_send_dummy_mail_auth"),
             discard_ehlo_keywords=frozenset(
                 word.upper() for word in parameters.words("smtp_discard_ehlo_keywords") if word != "silent-discard"
             ),

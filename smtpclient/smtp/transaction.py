@@ -99,7 +99,8 @@ class Transaction:
         """MAIL and each RCPT; an address that cannot be a command gets its verdict here."""
         quote = self._settings.quote_envelope
         try:
-            mail = command.mail_from(self._envelope, self._capabilities, quote=quote)
+            dummy_auth = self._settings.dummy_mail_auth
+            mail = command.mail_from(self._envelope, self._capabilities, quote=quote, dummy_auth=dummy_auth)
         except command.UnsafeArgument:
             self._fail_rest(verdict.unsafe_address(self._envelope.sender))
             return b"", []

@@ -15,6 +15,9 @@ what happened                  disposition  status        words
 2xx where it means nothing     bounced      5.5.0         ``Protocol error: host H[A] said: ...``
 1xx, 3xx, 0xx, 6xx and above   bounced      5.5.0         ``host H[A] said: ...``
 greeting, EHLO, HELO refused   as above     as above      ``host H[A] refused to talk to me: REPLY``
+AUTH refused: 4xx              deferred     the reply's   ``SASL authentication failed; server H[A] said: REPLY``
+AUTH refused: 5xx              deferred     4 for its 5   the same; ``smtp_sasl_auth_soft_bounce = no``: bounced
+no login possible              deferred     4.7.0         ``SASL authentication failed; cannot authenticate to ...``
 connection lost                deferred     4.4.2         ``lost connection with H[A] while ...``
 time-out                       deferred     4.4.2         ``conversation with H[A] timed out while ...``
 reply without end              deferred     4.5.0         ``host H[A] sent a reply without end while ...``
@@ -134,6 +137,36 @@ def refused(peer: Peer, reply: Reply, stage: Stage, *, soft: bool = False) -> Ve
         site=True,
         protocol_error=is_protocol_error(reply.code),
     )
+
+
+def login_refused(peer: Peer, reply: Reply, *, soft: bool) -> Verdict:
+    """
+    The server does not take our credentials.
+
+    :param soft: take a 5xx for a 4xx (``smtp_sasl_auth_soft_bounce``): it is the operator who is mistaken, not the sender.
+    """
+    disposition, status = _refusal(reply)
+    if reply.category not in (4, 5):
+        disposition, status = Disposition.DEFERRED, "4.7.0"
+    elif soft:
+        disposition, status = Disposition.DEFERRED, "4" + status[1:]
+    words = f"SASL authentication failed; server {peer.name} said: {reply.one_line}"
+    return Verdict(disposition, status, words, reply.one_line, "AUTH command", site=True)
+
+
+def cannot_log_in(peer: Peer, why: str) -> Verdict:
+    """We have no login that could work, or do not trust the server with one."""
+    words = f"SASL authentication failed; cannot authenticate to server {peer.name}: {why}"
+    return Verdict(Disposition.DEFERRED, "4.7.0", words, site=True)
+
+
+def no_compatible_mechanism(peer: Peer) -> Verdict:
+    """The server offers AUTH, and nothing that ``smtp_sasl_mechanism_filter`` lets through."""
+    words = (
+        f"SASL authentication failed: server {peer.name} offered no compatible authentication mechanisms "
+        "for this type of connection security"
+    )
+    return Verdict(Disposition.DEFERRED, "4.7.0", words, site=True)
 
 
 def over(peer: Peer, why: SessionOver, stage: Stage) -> Verdict:
