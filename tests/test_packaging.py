@@ -39,9 +39,11 @@ class Installation(SynchronousTestCase):
 
     def run_program(self, *words: str | Path) -> str:
         """What a program says; the test fails where the program does."""
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         child = subprocess.run(
             [str(word) for word in words],
             cwd="/",
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
