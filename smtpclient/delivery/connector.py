@@ -54,8 +54,10 @@ class _ChannelFactory(ClientFactory):
         self._clock = clock
         self.connected: Deferred[Channel] = Deferred(self._cancel)
         self.connector: IConnector | None = None
+        self._cancelled = False
 
     def _cancel(self, _: Deferred[Channel]) -> None:
+        self._cancelled = True
         if self.connector is not None:
             self.connector.stopConnecting()
 
@@ -65,7 +67,8 @@ class _ChannelFactory(ClientFactory):
         return channel
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        if not self.connected.called:
+        # Who was cancelled does not hear that it is the host's fault.
+        if not self._cancelled:
             self.connected.errback(Failure(Unreachable(_words(reason.value))))
 
 

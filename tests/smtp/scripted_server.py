@@ -17,6 +17,7 @@ Steps are a string or a list of strings, done in order:
 ``!sleep S``       say nothing and read nothing for so many seconds
 ``!hang``          do nothing more
 ``!noread``        stop reading from the socket, and do nothing more
+``!pause S``       stop reading from the socket for so many seconds
 ``!close``         close the connection
 ``!reset``         reset it
 =================  =====================================================================
@@ -25,12 +26,13 @@ For ``rcpt`` a mapping from a part of the line to steps is taken, too; ``*`` is 
 for each occurrence of an event in a session; the last ones are for all further occurrences.
 """
 
+import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IReactorTCP, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
@@ -60,11 +62,13 @@ class Script:
 
     :param on: events and their steps.
     :param ehlo: the keywords of its reply to EHLO; None: it does not know EHLO.
+    :param keep_content: remember what was sent.
     """
 
     on: Mapping[str, Steps | Mapping[str, Steps]] = field(default_factory=dict)
     ehlo: Sequence[str] | None = GOOD
     host: str = "mx.example"
+    keep_content: bool = True
 
     def steps(self, event: str, line: str, occurrence: int = 0) -> list[str]:
         """What to do at an event."""
@@ -93,8 +97,9 @@ class ScriptedSession(Protocol):
         self._steps: list[str] = []
         self._event = ""
         self._busy = False
+        self._timer: IDelayedCall | None = None
         self._in_content = False
-        self._wanted = 0  # bytes of content before the next step
+        self._content = bytearray()
         self._counts: Counter[str] = Counter()
         self._said = ""  # at this event
         self._mail = False
@@ -126,6 +131,8 @@ class ScriptedSession(Protocol):
         """Note the end."""
         self.over = reason
         self._busy = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
         waiters, self._waiters = self._waiters, []
         for _, waiter in waiters:
             waiter.callback(None)
@@ -165,12 +172,16 @@ class ScriptedSession(Protocol):
         return True
 
     def _read_content(self) -> bool:
-        data = b"\r\n" + self._buffer
-        at = data.find(b"\r\n.\r\n")
+        end = b"\r\n.\r\n"
+        data, self._buffer = bytes(self._content[-len(end) :]) + self._buffer, b""
+        del self._content[-len(end) :]
+        at = data.find(end)
         if at < 0:
+            self._content += data if self._script.keep_content else data[-len(end) :]
             return False
-        self.contents.append(data[2 : at + 5])
-        self._buffer = data[at + 5 :]
+        self._content += data[: at + len(end)]
+        self._buffer = data[at + len(end) :]
+        self.contents.append(bytes(self._content[2:]))
         self._in_content = False
         self.commands.append(".")
         self._begin("eod", ".")
@@ -203,12 +214,16 @@ class ScriptedSession(Protocol):
             self._write(_unescaped(text) * int(count))
         elif verb == "!sleep":
             self._busy = True
-            self._clock.callLater(float(rest), self._wake_up)
+            self._timer = self._clock.callLater(float(rest), self._wake_up)
+        elif verb == "!pause":
+            self._busy = True
+            self.transport.pauseProducing()
+            self._timer = self._clock.callLater(float(rest), self._resume)
         elif verb == "!read":
             if len(self._buffer) < int(rest):
                 self._steps.insert(0, step)
                 self._busy = True
-                self._clock.callLater(0.01, self._wake_up)
+                self._timer = self._clock.callLater(0.01, self._wake_up)
         elif verb == "!content":
             self._begin_content()
         elif verb.startswith("!"):
@@ -228,9 +243,12 @@ class ScriptedSession(Protocol):
             raise ValueError(verb)
 
     def _wake_up(self) -> None:
-        if self.over is None:
-            self._busy = False
-            self._go_on()
+        self._busy = False
+        self._go_on()
+
+    def _resume(self) -> None:
+        self.transport.resumeProducing()
+        self._wake_up()
 
     def _send(self, text: str) -> None:
         self._write(text.replace("\n", "\r\n") + "\r\n")
@@ -251,6 +269,7 @@ class ScriptedSession(Protocol):
 
     def _begin_content(self) -> None:
         self._in_content = True
+        self._content = bytearray(b"\r\n")
         self._steps = [*self._steps, *(step for step in self._script.steps("content", "") if step != "!default")]
 
     def _default(self) -> None:
@@ -288,6 +307,8 @@ class ScriptedServer(Factory):
         """Listen at a free port; give its number."""
         port = reactor.listenTCP(0, self, interface=address)
         assert isinstance(port, Port)
+        # So that a server that stops reading is noticed after some hundred kB, not after megabytes.
+        port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self._port = port
         number = port.getHost().port
         assert isinstance(number, int)

@@ -1,0 +1,104 @@
+"""A delivery agent on real sockets: scripted servers on loopback addresses, the real connector, the real reactor."""
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.logger import LogEvent
+
+from smtpclient.delivery.agent import Agent
+from smtpclient.delivery.attempt import Means, WalkSettings
+from smtpclient.delivery.connector import Connector, ConnectorSettings
+from smtpclient.delivery.destination import Destination
+from smtpclient.delivery.pool import Pool, PoolSettings
+from smtpclient.dns.exchangers import Exchanger, Exchangers
+from smtpclient.mail.outcome import Outcome
+from smtpclient.mail.request import DeliveryRequest, DeliveryResult
+from smtpclient.observe.maillog import MailLog
+from smtpclient.smtp.settings import DialogueSettings
+from tests.delivery.memory_network import MemoryLookup
+from tests.mail.messages import MemoryContent, envelope, recipients
+from tests.smtp.scripted_server import Script, ScriptedServer, ScriptedSession
+
+
+class SocketWorld:
+    """
+    One agent and its servers.
+
+    :param servers: name to script, or to a port at 127.0.0.1 where something else listens. They are the exchangers of
+        ``example.org``, in this order.
+    :param limits: time limits of the dialogue, and other settings of it.
+    """
+
+    def __init__(
+        self,
+        servers: Mapping[str, Script | int],
+        *,
+        walk: WalkSettings | None = None,
+        connect_timeout: float = 10.0,
+        **limits: Any,
+    ) -> None:
+        self._servers: dict[str, ScriptedServer] = {}
+        self.lookup = MemoryLookup()
+        self.lines: list[str] = []
+        exchangers = []
+        for number, (name, script) in enumerate(servers.items(), 1):
+            address = "127.0.0.1"
+            if isinstance(script, Script):
+                address = f"127.0.1.{number}"
+                self._servers[name] = ScriptedServer(script, reactor)
+                port = self._servers[name].listen(reactor, address)
+            else:
+                port = script
+            exchangers.append(Exchanger(f"mx-{name}.example", address, port, 10 * number))
+        self.lookup.sites["example.org"] = Exchangers(Destination("example.org", 25, True, False), tuple(exchangers))
+        maillog = MailLog()
+        maillog.publisher.addObserver(self._note_line)
+        settings = {"skip_quit_response": False, **limits}
+        self.means = Means(
+            walk or WalkSettings(),
+            DialogueSettings("me.example", "me.example", **settings),
+            self.lookup,  # type: ignore[arg-type]
+            Connector(reactor, reactor, ConnectorSettings(connect_timeout)),
+            Pool(PoolSettings(), reactor),
+            reactor,
+            maillog,
+        )
+        self.agent = Agent(self.means)
+
+    def sessions(self, name: str) -> list[ScriptedSession]:
+        """The connections to a server."""
+        return self._servers[name].sessions
+
+    async def deliver(
+        self, *addresses: str, content: Any = None, backlog: Callable[[], bool] = lambda: False, **mail: Any
+    ) -> DeliveryResult:
+        """Deliver one message, to these recipients or to one."""
+        now = reactor.seconds()
+        whom = recipients(*(addresses or ("u1@example.org",)))
+        message = envelope(arrival=now, created=now, **mail)
+        request = DeliveryRequest(message, whom, "smtp", "example.org", content or MemoryContent(), now, backlog)
+        return await self.agent.deliver(request, _settle)
+
+    async def close(self) -> None:
+        """End everything."""
+        await self.agent.close()
+        for server in self._servers.values():
+            await server.close()
+
+    def _note_line(self, event: LogEvent) -> None:
+        self.lines.append(event["mail_line"])
+
+
+async def _settle(request: DeliveryRequest, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    return outcomes
+
+
+def unused_port(address: str = "127.0.0.1") -> int:
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        number = probe.getsockname()[1]
+    assert isinstance(number, int)
+    return number
