@@ -241,6 +241,12 @@ class Play:
         reasons = [recipient.get("delay_reason", "") for entry in queue for recipient in entry["recipients"]]
         self.expect("busy, try again later" in "".join(reasons), "waits for the reason that the server gave")
 
+    async def interrupted(self) -> None:
+        """Where somebody pressed ^C, the service has noticed too: give it time to go by itself."""
+        if self._service.running:
+            await deferLater(self._reactor, 1)
+        await self.stop()
+
     async def stop(self) -> None:
         """Stop the service as an init system would, then the world."""
         if self._service.running:
@@ -260,8 +266,7 @@ async def run(reactor: PosixReactorBase, stay: bool) -> None:
     play = Play(reactor)
     try:
         await play.start()
-        # Also where somebody presses ^C.
-        reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(play.stop()))
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(play.interrupted()))
         await play.perform()
         if stay:
             play.say("\nEverything keeps running until you press ^C.")
