@@ -15,7 +15,7 @@ from smtpclient.smtp.settings import DialogueSettings
 from tests.smtp.in_memory import PEER
 from tests.smtp.test_channel import Transport
 
-KEY = ("smtp", "example.org")
+KEY = ("smtp", "example.org", None, "")
 
 
 class PoolTestCase(SynchronousTestCase):
@@ -111,7 +111,7 @@ class Parked(PoolTestCase):
         (first, _), (second, _) = self.session(), self.session()
         pool.park(KEY, first)
         pool.park(KEY, second)
-        self.assertIsNone(pool.take(("relay", "example.org")))
+        self.assertIsNone(pool.take(("relay", "example.org", None, "")))
         self.assertEqual([pool.take(KEY), pool.take(KEY), pool.take(KEY)], [second, first, None])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -195,7 +195,7 @@ class Closing(PoolTestCase):
         pool = self.pool()
         sessions = [self.session(skip_quit_response=False) for _ in range(3)]
         for number, (session, _) in enumerate(sessions):
-            pool.park(("smtp", f"{number % 2}.example"), session)
+            pool.park(("smtp", f"{number % 2}.example", None, ""), session)
         closing = Deferred.fromCoroutine(pool.close())
         self.assertEqual({transport.value() for _, transport in sessions}, {b"QUIT\r\n"})
         for session, _ in sessions:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -204,17 +205,24 @@ class Failures(SettlementTestCase):
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_defer_fails(self) -> None:
-        """A deferral that cannot be recorded is a deferral all the same."""
-        [settled] = self.settle(outcome(DEFERRED), fails={"defer": RuntimeError("no service")})
-        self.assertEqual((settled.disposition, settled.status), (DEFERRED, "4.2.1"))
-        self.assertEqual(self.events[1], "log defer warning: cannot record <u@x>: no service")
+        """A deferral that cannot be recorded is logged and told, but not settled: its message must not expire now."""
+        self.assertEqual(self.settle(outcome(DEFERRED), fails={"defer": RuntimeError("no service")}), [])
+        self.assertEqual(
+            self.events,
+            [
+                "defer u@x 4.2.1",
+                "log defer warning: cannot record <u@x>: no service",
+                "log smtp deferred",
+                "tell u@x 4.2.1",
+            ],
+        )
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_both_fail(self) -> None:
         """When nothing can be recorded the recipient stays queued."""
         fails = {"bounce": RuntimeError("no bounce"), "defer": RuntimeError("no defer")}
-        [settled] = self.settle(outcome(BOUNCED), fails=fails)
-        self.assertEqual((settled.disposition, settled.status), (DEFERRED, "4.3.0"))
+        self.assertEqual(self.settle(outcome(BOUNCED), fails=fails), [])
+        self.assertEqual(self.events[-2:], ["log smtp deferred", "tell u@x 4.3.0"])
         self.assertNotIn("mark", " ".join(self.events))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
 
@@ -240,6 +248,55 @@ class Failures(SettlementTestCase):
         settled = self.successResultOf(settlement.settle(request, outcomes))
         self.assertEqual(([told.disposition for told in settled], marked), ([DEFERRED, BOUNCED], [2]))
         self.flushLoggedErrors(RuntimeError)
+
+    def test_slow_services_are_asked_together(self) -> None:
+        """The records of one request are under way at the same time, so that they may share one trip to the disk."""
+        asked: list[Deferred[None]] = []
+
+        class Slow(Service):
+            async def append(self, message: Envelope, told: Outcome) -> None:
+                asked.append(Deferred())
+                await asked[-1]
+
+        settlement = Settlement(
+            lambda queue_id, offsets: None,
+            Slow("bounce", []),
+            Slow("defer", []),
+            Slow("trace", []),
+            MailLog(lambda: 0.0),
+            Outcomes(),
+        )
+        outcomes = [outcome(BOUNCED), outcome(DEFERRED), outcome(SENT, notify=Notify.SUCCESS)]
+        request = DeliveryRequest(envelope(), (), "smtp", "x", MemoryContent(), 0.0)
+        settling = Deferred.fromCoroutine(settlement.settle(request, outcomes))
+        self.assertEqual(len(asked), 3)
+        for record in asked:
+            self.assertNoResult(settling)
+            record.callback(None)
+        self.assertEqual(len(self.successResultOf(settling)), 3)
+
+    def test_cancelled(self) -> None:
+        """Settling that is cancelled comes to its end all the same: what has been sent is marked."""
+        marked: list[int] = []
+
+        class Silent(Service):
+            async def append(self, message: Envelope, told: Outcome) -> None:
+                await Deferred()
+
+        settlement = Settlement(
+            lambda queue_id, offsets: marked.extend(offsets),
+            Silent("bounce", []),
+            Silent("defer", []),
+            Silent("trace", []),
+            MailLog(lambda: 0.0),
+            Outcomes(),
+        )
+        request = DeliveryRequest(envelope(), (), "smtp", "x", MemoryContent(), 0.0)
+        settling = Deferred.fromCoroutine(settlement.settle(request, [outcome(SENT, notify=Notify.SUCCESS)]))
+        settling.cancel()
+        self.assertEqual([told.disposition for told in self.successResultOf(settling)], [SENT])
+        self.assertEqual(marked, [100])
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_marking_fails(self) -> None:
         """A mark that cannot be made is a warning that says what it means; everyone is told all the same."""
