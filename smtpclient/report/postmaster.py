@@ -77,13 +77,14 @@ class PostmasterNotices:
         await self.error("protocol", transcript, peer, queue_id, reason, sender)
 
     async def error(
-        self, error_class: str, transcript: Sequence[str], peer: Peer, queue_id: str, reason: str, sender: str
+        self, error_class: str, transcript: Sequence[str], peer: Peer | None, queue_id: str, reason: str, sender: str
     ) -> None:
         """
         Send a notice, if the postmaster wants to hear of this class.
 
         :param error_class: one of :data:`CLASSES`.
         :param transcript: what was said, line by line, each beginning with ``In: `` or ``Out: ``.
+        :param peer: whom it was said to; None: it did not come to a session.
         :param queue_id: the message that was being delivered.
         :param reason: one sentence about what went wrong.
         :param sender: of the message that was being delivered.
@@ -99,15 +100,15 @@ class PostmasterNotices:
             self._maillog.info("smtp", f"postmaster {error_class} error notification: {notice_id}", queue_id)
 
     def _notice(
-        self, error_class: str, transcript: Sequence[str], peer: Peer, queue_id: str, reason: str
+        self, error_class: str, transcript: Sequence[str], peer: Peer | None, queue_id: str, reason: str
     ) -> NewMessage:
         settings, now = self._settings, self._clock.seconds()
+        what = f"A session with {peer}" if peer else "A delivery"
         body = b"".join(
             [
-                wrapped(f"A session with {peer} had a {error_class} error", WIDTH, 0),
+                wrapped(f"{what} had a {error_class} error", WIDTH, 0),
                 wrapped(f"while it delivered the message {queue_id}: {reason}", WIDTH, 0),
-                b"\nThis is what was said in it:\n\n",
-                *_transcript_lines(transcript),
+                *([b"\nThis is what was said in it:\n\n", *_transcript_lines(transcript)] if transcript else ()),
                 b"\nThe mail log has the rest.\n",
             ]
         )
@@ -116,7 +117,7 @@ class PostmasterNotices:
         fields = [
             ("From", f"{settings.daemon_address} (Mail Delivery System)"),
             ("To", addresses.external(settings.error_notice_recipient)),
-            ("Subject", f"{settings.mail_name} SMTP client: errors from {peer}"),
+            ("Subject", f"{settings.mail_name} SMTP client: errors from {peer or settings.hostname}"),
             ("Date", date(now)),
             ("Message-ID", f"<{stamp}.{self._random.getrandbits(64):016x}@{settings.hostname}>"),
             ("Auto-Submitted", "auto-generated"),
