@@ -57,6 +57,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "config.parameters_sasl",
         "config.parameters_smtp",
         "config.parameters_tls",
+        "config.parameters_tls_library",
         "config.tables",
         "queue.files",
     ),

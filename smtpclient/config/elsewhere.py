@@ -21,11 +21,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 from smtpclient.config.expansion import names_in
 
-#: How settings of other programs begin. ``tls_`` tunes the TLS library, which is not used.
+#: How settings of other programs begin.
 PREFIXES = (
     "address_verify_", "anvil_", "berkeley_db_", "connection_cache_", "dnsblog_", "lmdb_", "lmtp_", "milter_",
     "multi_instance_", "postlogd_", "postmulti_", "postscreen_", "proxymap_", "proxywrite_", "qmqpd_", "smtpd_",
-    "tls_", "tlsmgr_", "tlsproxy_", "unverified_", "virtual_",
+    "tls_random_", "tlsmgr_", "tlsproxy_", "unverified_", "virtual_",
 )  # fmt: skip
 
 #: How a setting of a service of any name ends: that of spawn(8) and pipe(8).
@@ -70,7 +70,9 @@ _OTHERS = """
     sendmail_fix_line_endings sendmail_path service_name service_throttle_time setgid_group shlib_directory
     show_user_unknown_table_name showq_service_name smtputf8_autodetect_classes stale_lock_time stress
     strict_7bit_headers strict_8bitmime strict_8bitmime_body strict_mailbox_ownership strict_mime_encoding_domain
-    strict_rfc821_envelopes strict_smtputf8 sun_mailtool_compatibility swap_bangpath trace_service_name
+    strict_rfc821_envelopes strict_smtputf8 sun_mailtool_compatibility swap_bangpath tls_daemon_random_bytes
+    tls_eecdh_strong_curve tls_eecdh_ultra_curve tls_preempt_cipherlist tls_server_sni_maps
+    tls_session_ticket_cipher trace_service_name
     trigger_timeout undisclosed_recipients_header unknown_address_reject_code unknown_address_tempfail_action
     unknown_client_reject_code unknown_helo_hostname_tempfail_action unknown_hostname_reject_code
     unknown_local_recipient_reject_code unknown_relay_recipient_reject_code unknown_virtual_alias_reject_code

@@ -28,6 +28,7 @@ from smtpclient.config import (
     parameters_sasl,
     parameters_smtp,
     parameters_tls,
+    parameters_tls_library,
 )
 from smtpclient.config.elsewhere import OwnNames, is_elsewhere, looks_like_ours, nearest
 from smtpclient.config.expansion import Expander, ExpansionError
@@ -82,6 +83,7 @@ _WRITTEN: tuple[Row, ...] = (
     *parameters_smtp.REUSE_ROWS,
     *parameters_sasl.SASL_ROWS,
     *parameters_tls.TLS_ROWS,
+    *parameters_tls_library.TLS_LIBRARY_ROWS,
     *parameters_queue.QUEUE_ROWS,
     *parameters_queue.CONCURRENCY_ROWS,
     *parameters_queue.SCHEDULING_ROWS,

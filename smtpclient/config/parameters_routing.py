@@ -133,9 +133,9 @@ LOOKUP_ROWS = section(
         "dns_ncache_ttl_fix_enable",
         _BOOLEAN,
         "no",
-        "Look again at how long a negative answer holds.",
+        "A remedy for negative answers that a system's library loses; nothing is lost here.",
         honoured=False,
-        under="smtp_tls_security_level",
+        only=("no", "yes"),
     ),
     Row(
         "dnssec_probe",
@@ -143,7 +143,7 @@ LOOKUP_ROWS = section(
         "ns:.",
         "A question that shows whether the name server checks signatures.",
         honoured=False,
-        under="smtp_tls_security_level",
+        only=("ns:.", ""),
     ),
 )
 

@@ -23,6 +23,7 @@ operator's own: one that backtracks for ever is not stopped.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -158,7 +159,10 @@ def _condition(text: str, posix: bool) -> tuple[Condition, str]:
         at += 1
     source = bare[1:end]
     try:
-        pattern = re.compile(_translated(source) if posix else source, flags)
+        with warnings.catch_warnings():
+            # Python announces that some brackets may mean something else one day: nothing for the operator.
+            warnings.simplefilter("ignore", FutureWarning)
+            pattern = re.compile(_translated(source) if posix else source, flags)
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"{delimiter}{source}{delimiter}: {error}") from None
     return Condition(pattern, text.startswith("!")), bare[at:]
