@@ -20,20 +20,23 @@ Does not: drop privileges or change root (twistd does); rotate the log (:meth:`O
 """
 
 import dataclasses
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.attempt import Means, WalkSettings
 from smtpclient.delivery.connector import Connector, ConnectorSettings
+from smtpclient.delivery.login import Logins
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.delivery.routing import Route, Routing
+from smtpclient.delivery.security import Security
 from smtpclient.delivery.settlement import Settlement
 from smtpclient.dns.exchangers import ExchangerLookup, ExchangerSettings
 from smtpclient.dns.native import NativeLookup
@@ -119,6 +122,7 @@ class Outbound(MultiService):
             self.maillog,
             self.outcomes,
             soft_bounce=parameters.boolean("soft_bounce"),
+            conclude=lambda queue_id, delivered: self.scheduler.conclude(queue_id, delivered),
         )
         self.scheduler = self._new_scheduler()
         polling = dataclasses.replace(PollerSettings.from_parameters(parameters), stop_patience=drain_time)
@@ -197,13 +201,16 @@ class Outbound(MultiService):
             ReportSettings.from_parameters(parameters), self._enqueue, self.maillog, reactor, self._random
         )
 
+        # Files of TLS are read here: later there may be other rights, and another root.
+        security = Security.from_parameters(parameters, resolver, reactor.seconds, self.maillog)
+
         async def notify(transcript: Sequence[str], peer: Peer, envelope: Envelope, reason: str) -> None:
             await notices.protocol_error(transcript, peer, envelope.queue_id, reason, envelope.sender)
 
         return Agent(
             Means(
                 WalkSettings.from_parameters(parameters),
-                DialogueSettings.from_parameters(parameters),
+                DialogueSettings.from_parameters(parameters, self.maillog),
                 ExchangerLookup(resolver, settings, self._random, native, own, warn),
                 Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters)),
                 Pool(PoolSettings.from_parameters(parameters), reactor),
@@ -211,8 +218,15 @@ class Outbound(MultiService):
                 self.maillog,
                 PeerPatterns(parameters.words("debug_peer_list")),
                 notify if "protocol" in parameters.words("notify_classes") else None,
+                security,
+                Logins.from_parameters(parameters, reactor, self.maillog, self._random, self._in_thread),
             )
         )
+
+    async def _in_thread(self, respond: Callable[[bytes], bytes], challenge: bytes) -> bytes:
+        """Compute what may take long where it holds up nobody."""
+        response: bytes = await deferToThreadPool(self._reactor, self._threads, respond, challenge)
+        return response
 
     def _new_scheduler(self) -> Scheduler:
         completion = Completion(

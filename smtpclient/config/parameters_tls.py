@@ -1,10 +1,8 @@
 """
-The parameters of TLS in the SMTP client: known, and not acted on.
+The parameters of TLS in the SMTP client.
 
-Part of the one table that ``smtpclient.config.parameters`` puts together. Whether TLS is used is decided by the first
-rows; only what means "not at all" is accepted for them. The rest says how it is used: without TLS that has no effect
-in Postfix either, so any value is accepted. To let the product honour a row, drop ``honoured`` and ``only`` or take
-it out of the list of those that are ``under`` the level.
+Part of the one table that ``smtpclient.config.parameters`` puts together. What a list of versions or a grade of ciphers
+says is not looked at here but in ``smtpclient.tls.settings``: one that cannot be read makes mail that needs it wait.
 """
 
 from smtpclient.config.kinds import Kind, Row, section
@@ -17,7 +15,6 @@ _HOW: tuple[tuple[str, Kind, str, str], ...] = (
     ("smtp_starttls_timeout", _TIME, "300s", "For STARTTLS and the handshake."),
     ("smtp_tls_CAfile", _STRING, "", "The file with the authorities that are trusted."),
     ("smtp_tls_CApath", _STRING, "", "The directory with the authorities that are trusted."),
-    ("smtp_tls_block_early_mail_reply", _BOOLEAN, "no", "Look out for replies that come before their time."),
     ("smtp_tls_cert_file", _STRING, "", "The client's RSA certificate."),
     ("smtp_tls_chain_files", _LIST, "", "The client's keys and certificates."),
     ("smtp_tls_ciphers", _STRING, "medium", "The least grade of ciphers where TLS is optional."),
@@ -52,7 +49,12 @@ _HOW: tuple[tuple[str, Kind, str, str], ...] = (
     ("smtp_tls_scert_verifydepth", _INTEGER, "9", "The longest chain of certificates."),
     ("smtp_tls_secure_cert_match", _LIST, "nexthop, dot-nexthop", "The names that the level secure accepts."),
     ("smtp_tls_servername", _STRING, "", "The name that the handshake asks for."),
-    ("smtp_tls_session_cache_database", _STRING, "", "Where sessions are kept."),
+    (
+        "smtp_tls_session_cache_database",
+        _STRING,
+        "",
+        "Whether TLS sessions are resumed; any value keeps them in memory.",
+    ),
     ("smtp_tls_session_cache_timeout", _TIME, "3600s", "How long sessions are kept."),
     ("smtp_tls_trust_anchor_file", _LIST, "", "Files with the only certificates that are trusted."),
     ("smtp_tls_verify_cert_match", _LIST, "hostname", "The names that the level verify accepts."),
@@ -63,26 +65,30 @@ TLS_ROWS = section(
     Row(
         "smtp_tls_security_level",
         _STRING,
-        "none",
+        "may",
         "Whether and how strictly TLS is used.",
         choices=_LEVELS,
-        honoured=False,
-        only=("none", ""),
     ),
-    Row("smtp_tls_policy_maps", _TABLES, "", "Tables from a next hop to its level.", honoured=False, only=("",)),
-    Row("smtp_tls_per_site", _TABLES, "", "The older form of smtp_tls_policy_maps.", honoured=False, only=("",)),
-    Row("smtp_use_tls", _BOOLEAN, "no", "The older name of the level may.", honoured=False, only=("no",)),
+    Row("smtp_tls_policy_maps", _TABLES, "", "Tables from a next hop to its level and more."),
     Row(
-        "smtp_enforce_tls",
+        "smtp_tls_per_site",
+        _TABLES,
+        "",
+        "The older form of smtp_tls_policy_maps; use that.",
+        honoured=False,
+        only=("",),
+    ),
+    Row("smtp_use_tls", _BOOLEAN, "no", "The older name of the level may."),
+    Row("smtp_enforce_tls", _BOOLEAN, "no", "The older name of the levels encrypt and verify."),
+    Row("smtp_tls_wrappermode", _BOOLEAN, "no", "Begin with TLS, without STARTTLS."),
+    Row(
+        "smtp_tls_block_early_mail_reply",
         _BOOLEAN,
         "no",
-        "The older name of the levels encrypt and verify.",
+        "Look out for renegotiated sessions; there are none, so it makes no difference.",
         honoured=False,
-        only=("no",),
+        only=("no", "yes"),
     ),
-    Row("smtp_tls_wrappermode", _BOOLEAN, "no", "Begin with TLS, without STARTTLS.", honoured=False, only=("no",)),
-    *(
-        Row(name, kind, default, sentence, honoured=False, under="smtp_tls_security_level")
-        for name, kind, default, sentence in _HOW
-    ),
+    *(Row(name, kind, default, sentence) for name, kind, default, sentence in _HOW),
+    Row("tls_append_default_CA", _BOOLEAN, "no", "Trust the system's authorities besides those of the files."),
 )

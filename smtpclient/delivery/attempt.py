@@ -15,9 +15,15 @@ greeting 4xx                   next if skip_4xx_greeting    next
 greeting 5xx                   next if skip_5xx_greeting    next if skip_5xx_greeting, else final
 EHLO, HELO: 4xx, loss          final                        next
 EHLO, HELO: 5xx                final                        final
+STARTTLS: 4xx, not offered,    next                         next
+wrong certificate, no TLS
+STARTTLS: 5xx                  final                        final
 transaction: 4xx, loss         final                        next, as long as sessions are left
 transaction: 5xx               final                        final
 =============================  ===========================  ==================================================
+
+Where TLS gets in the way of a message that may go in clear text, the same address is tried again without it before any
+of this holds (``smtpclient.delivery.security``).
 
 The left column is the manual page's "once the SMTP client has received the server greeting banner, no error will
 cause it to proceed to the next address". The same rule decides whether ``smtp_fallback_relay`` is tried; sessions are
@@ -29,6 +35,7 @@ is final is settled once. It raises only what settling or reading the content ra
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -37,10 +44,12 @@ from smtpclient.config.parameters import Parameters
 from smtpclient.delivery import destination
 from smtpclient.delivery.connector import Connector
 from smtpclient.delivery.ledger import Ledger, Settle
+from smtpclient.delivery.login import Login, Logins
 from smtpclient.delivery.opening import NoSession, Opening
 from smtpclient.delivery.pool import Key, Pool
+from smtpclient.delivery.security import IN_CLEAR, Barred, Security
 from smtpclient.delivery.session import Session
-from smtpclient.dns.exchangers import ExchangerLookup, Exchangers, LookupFailure
+from smtpclient.dns.exchangers import Exchanger, ExchangerLookup, Exchangers, LookupFailure
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Disposition, Peer
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
@@ -50,6 +59,7 @@ from smtpclient.smtp import command, verdict
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.transaction import Transaction
 from smtpclient.smtp.verdict import Verdict
+from smtpclient.tls.policy import CLEAR, TlsPolicy
 
 __all__ = ["Attempt", "Means", "Notify", "Settle", "WalkSettings"]
 
@@ -89,6 +99,8 @@ class Means:
     What an attempt works with; one value for all attempts of an agent.
 
     :param notify: sends the postmaster the transcript of a session with protocol errors; None: nobody wants it.
+    :param security: decides about TLS; None: there is none.
+    :param logins: where to log in, and as whom; None: nowhere.
     """
 
     settings: WalkSettings
@@ -100,6 +112,28 @@ class Means:
     maillog: MailLog
     debug_peers: PeerPatterns = field(default_factory=lambda: PeerPatterns(()))
     notify: Notify | None = None
+    security: Security | None = None
+    logins: Logins | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """
+    One address, and its place in the walk.
+
+    :param last: there is none after it.
+    :param last_site: there is no other next hop after this one.
+    :param park: a session to it may be kept.
+    """
+
+    opening: Opening
+    exchanger: Exchanger
+    next_hop: str
+    login: Login | None
+    is_best: bool
+    last: bool
+    last_site: bool
+    park: bool
 
 
 class Attempt:
@@ -115,7 +149,9 @@ class Attempt:
     def __init__(self, means: Means, request: DeliveryRequest, settle: Settle) -> None:
         self._means = means
         self._request = request
-        self._key: Key = (request.transport, request.next_hop.lower())
+        logins = means.logins
+        login = logins.pool_key(request.envelope.sender) if logins is not None else ""
+        self._key: Key = (request.transport, request.next_hop.lower(), None, login)
         self._ledger = Ledger(request, settle, means.clock)
         self._one_session = means.settings.session_limit == 1
         self._sessions = 0
@@ -126,7 +162,7 @@ class Attempt:
     async def run(self) -> DeliveryResult:
         """Try until nobody is left, or no address is."""
         ledger = self._ledger
-        if ledger.left:
+        if ledger.left and self._may_reuse():
             await self._reuse()
         sites = (self._request.next_hop, *self._means.settings.fallback_relays)
         for number, site in enumerate(sites):
@@ -136,10 +172,21 @@ class Attempt:
             if hosts is not None:
                 # Where we are on the list ourselves, a fallback relay would only send the mail round.
                 last_site = self._found_self or number == len(sites) - 1
-                await self._walk(hosts, first_site=number == 0, last_site=last_site)
+                await self._walk(site, hosts, first_site=number == 0, last_site=last_site)
             self._sessions = 0
         await ledger.conclude_with_last()
         return ledger.result
+
+    def _may_reuse(self) -> bool:
+        """Whether sessions can be shared, now that it is known under which key."""
+        if self._means.security is not None:
+            try:
+                requirement = self._means.security.requirement(self._request.next_hop)
+            except Barred:
+                return False
+            transport, next_hop, _, login = self._key
+            self._key = (transport, next_hop, requirement, login)
+        return True
 
     async def _reuse(self) -> None:
         """Deliver over a parked session, unless it turns out dead."""
@@ -168,7 +215,7 @@ class Attempt:
         self._ledger.note(fate, None)
         return None
 
-    async def _walk(self, hosts: Exchangers, *, first_site: bool, last_site: bool) -> None:
+    async def _walk(self, site: str, hosts: Exchangers, *, first_site: bool, last_site: bool) -> None:
         """Try the addresses of one site."""
         limit = self._means.settings.session_limit
         opening = self._opening()
@@ -178,15 +225,51 @@ class Attempt:
                 return
             is_best = exchanger.preference == best
             last = last_site and number == len(hosts.addresses) - 1
-            opened = await opening.open(exchanger, hosts.destination.host, best=is_best)
-            self._ledger.connected()
-            if isinstance(opened, NoSession):
-                await self._go_on(opened, last=last)
+            try:
+                policy = await self._policy(site, hosts, exchanger)
+            except Barred as barred:
+                self._ledger.note(barred.verdict, None)
                 continue
-            self._sessions += 1
-            final = self._one_session or last or (last_site and self._sessions == limit)
             # A session to a worse exchanger, or to a relay, is none that a new message would get.
-            await self._transact(opened, final=final, park=is_best and first_site)
+            login, park = self._login(exchanger, site), is_best and first_site
+            visit = _Visit(opening, exchanger, hosts.destination.host, login, is_best, last, last_site, park)
+            if await self._visit(visit, policy) and self._ledger.left:
+                await self._visit(visit, IN_CLEAR)
+
+    def _login(self, exchanger: Exchanger, site: str) -> Login | None:
+        logins = self._means.logins
+        return logins.login(self._request.envelope.sender, exchanger.host, site) if logins is not None else None
+
+    async def _policy(self, site: str, hosts: Exchangers, exchanger: Exchanger) -> TlsPolicy:
+        security = self._means.security
+        if security is None:
+            return CLEAR
+        return await security.policy(security.requirement(site), site, hosts, exchanger)
+
+    async def _visit(self, visit: "_Visit", policy: TlsPolicy) -> bool:
+        """Try one address; whether it shall be tried once more, in clear text."""
+        security = self._means.security
+        queue_id = self._request.envelope.queue_id
+        secure = partial(security.securing, policy, queue_id=queue_id) if security is not None else None
+        # Who has a password for the server does not show it to whoever broke the TLS.
+        is_stranger = visit.login is None
+        may_go_clear = is_stranger and security is not None and security.may_go_clear(policy, self._request)
+        opened = await visit.opening.open(
+            visit.exchanger, visit.next_hop, best=visit.is_best, secure=secure, login=visit.login
+        )
+        self._ledger.connected()
+        if isinstance(opened, NoSession):
+            go_clear = may_go_clear and opened.broke_tls
+            await self._go_on(opened, last=visit.last, stay=go_clear)
+            return go_clear
+        self._sessions += 1
+        last_session = visit.last_site and self._sessions == self._means.settings.session_limit
+        final = self._one_session or visit.last or last_session
+        go_clear = may_go_clear and bool(opened.tls)
+        if await self._transact(opened, final=final, park=visit.park, go_clear=go_clear):
+            return False
+        self._sessions -= 1
+        return True
 
     def _opening(self) -> Opening:
         means = self._means
@@ -199,13 +282,17 @@ class Attempt:
             transcripts=means.notify is not None,
         )
 
-    async def _go_on(self, no: NoSession, *, last: bool) -> None:
-        """This address came to nothing: for good, or until the next."""
+    async def _go_on(self, no: NoSession, *, last: bool, stay: bool = False) -> None:
+        """
+        This address came to nothing: for good, or until the next.
+
+        :param stay: it is tried once more.
+        """
         self._ledger.note(no.verdict, no.peer)
         try:
             if no.peer is None:
                 self._means.maillog.info("smtp", no.verdict.reason)
-            elif last or no.is_final or (no.greeted and self._one_session):
+            elif not stay and (last or no.is_final or (no.greeted and self._one_session)):
                 await self._ledger.conclude(no.verdict, no.peer, no.session)
             else:
                 self._means.maillog.info("smtp", no.verdict.reason, self._request.envelope.queue_id)
@@ -218,12 +305,15 @@ class Attempt:
 
     # -- a session ------------------------------------------------------------------------------------------------
 
-    async def _transact(self, session: Session, *, final: bool, park: bool, reused: bool = False) -> bool:
+    async def _transact(
+        self, session: Session, *, final: bool, park: bool, reused: bool = False, go_clear: bool = False
+    ) -> bool:
         """
-        Carry what is left over a session; false when a reused one turned out dead.
+        Carry what is left over a session; false when a reused one turned out dead, or TLS got in the way.
 
         :param final: what is deferred here stays deferred.
         :param park: the session may be kept for the next message.
+        :param go_clear: when the connection is lost, the address is tried once more.
         """
         try:
             unfit = self._unfit(session)
@@ -236,12 +326,13 @@ class Attempt:
                 return False
             if transaction.reusable:
                 self._ledger.answered()
-            await self._take_verdicts(session, transaction, final=final)
+            again = go_clear and session.channel.is_lost
+            await self._take_verdicts(session, transaction, final=final and not again)
             await self._after(session, transaction, park=park)
         except BaseException:
             session.channel.abort()
             raise
-        return True
+        return not again
 
     def _unfit(self, session: Session) -> Verdict | None:
         """Why this message must not go over this session, if so."""

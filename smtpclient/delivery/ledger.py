@@ -102,6 +102,7 @@ class Ledger:
             sent and session is not None and "DSN" in session.capabilities,
             self._delays(session),
             max(session.uses, 1) if session is not None else 1,
+            session.tls if session is not None else "",
         )
 
     def _delays(self, session: Session | None) -> Delays:

@@ -6,11 +6,13 @@ is none and whether that is a reason to try the next address. What is done then,
 for whoever walks through the addresses.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.delivery.connector import Connector, Unreachable
+from smtpclient.delivery.login import Login, protection, without_login
 from smtpclient.delivery.session import Session
 from smtpclient.dns.exchangers import Exchanger
 from smtpclient.mail.outcome import Disposition, Peer
@@ -22,6 +24,9 @@ from smtpclient.smtp.channel import Channel, SessionOver, Trace
 from smtpclient.smtp.handshake import Introduction, Refused
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.verdict import Verdict
+from smtpclient.tls.handshake import Securing
+
+Secure = Callable[[Peer], Securing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,14 @@ class NoSession:
     :param greeted: the server had greeted us, and nothing the operator chose to skip: where no error after the
         greeting moves on, this one does not.
     :param session: the connection that still stands, to be left politely; None when there is none.
+    :param broke_tls: the handshake of TLS did not come to its end, or the connection was lost inside TLS.
     """
 
     verdict: Verdict
     peer: Peer | None = None
     greeted: bool = False
     session: Session | None = None
+    broke_tls: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -71,12 +78,22 @@ class Opening:
         self._debug_peers = debug_peers
         self._transcripts = transcripts
 
-    async def open(self, exchanger: Exchanger, next_hop: str, *, best: bool) -> Session | NoSession:
+    async def open(
+        self,
+        exchanger: Exchanger,
+        next_hop: str,
+        *,
+        best: bool,
+        secure: Secure | None = None,
+        login: Login | None = None,
+    ) -> Session | NoSession:
         """
-        Connect to one address and introduce ourselves.
+        Connect to one address, introduce ourselves and log in.
 
         :param next_hop: the destination in the operator's words, for the loop report.
         :param best: this server is among the best of its destination.
+        :param secure: gives TLS with the server; None: without.
+        :param login: ours at the server; None: there is none.
         """
         peer = Peer(exchanger.host, exchanger.address, exchanger.port)
         try:
@@ -85,32 +102,45 @@ class Opening:
             return NoSession(verdict.unreachable(peer, str(why)))
         transcript = Transcript() if self._transcripts else None
         channel.trace = self._trace(peer, transcript)
-        introduction = Introduction(channel, self._dialogue, peer, next_hop=next_hop, best=best)
+        securing = secure(peer) if secure is not None else None
+        introduction = Introduction(channel, self._dialogue, peer, next_hop=next_hop, best=best, securing=securing)
         try:
-            return await self._introduce(channel, peer, introduction, transcript)
+            return await self._introduce(channel, peer, introduction, transcript, securing, login)
         except BaseException:
             channel.abort()
             raise
 
     async def _introduce(
-        self, channel: Channel, peer: Peer, introduction: Introduction, transcript: Transcript | None
+        self,
+        channel: Channel,
+        peer: Peer,
+        introduction: Introduction,
+        transcript: Transcript | None,
+        securing: Securing | None,
+        login: Login | None,
     ) -> Session | NoSession:
         refusal = None
         try:
-            await introduction.run()
+            capabilities = await introduction.run()
+            if login is not None:
+                await login.run(channel, capabilities, peer, protection(channel, securing))
+            else:
+                introduction.capabilities = without_login(capabilities)
         except Refused as no:
             refusal = no
         except SessionOver as why:
-            return NoSession(verdict.over(peer, why, introduction.stage), peer, introduction.greeted)
+            inside = securing is not None and bool(securing.summary)
+            fate = verdict.over(peer, why, introduction.stage)
+            return NoSession(fate, peer, introduction.greeted, broke_tls=inside)
         now = self._clock.seconds()
-        session = Session(channel, self._dialogue, peer, introduction.capabilities, now, transcript)
+        session = Session(channel, self._dialogue, peer, introduction.capabilities, now, transcript, securing)
         if refusal is None:
             return session
         session.protocol_errors = refusal.verdict.protocol_error
         if introduction.found_self:
             own_name = self._dialogue.own_name
             self._maillog.warning("smtp", f"host {peer} replied to HELO/EHLO with my own hostname {own_name}")
-        return NoSession(refusal.verdict, peer, not refusal.moves_on, session)
+        return NoSession(refusal.verdict, peer, not refusal.moves_on, session, introduction.tls_failed)
 
     def _trace(self, peer: Peer, transcript: Transcript | None) -> Trace | None:
         if not self._debug_peers.matches(peer.host, peer.address):

@@ -1,7 +1,9 @@
 """
 Sessions that wait for the next message to the same destination.
 
-Everything under one key is interchangeable: the key is the transport and the next hop, and a session is only parked
+Everything under one key is interchangeable: the key is the transport, the next hop, what is asked of TLS there (so
+that a message that asks for more never goes over a session that was good enough for less) and the login of the
+message's sender, where it has one of its own. A session is only parked
 when it leads to one of the destination's best exchangers, so that reuse never sends mail where a new connection
 would not go.
 
@@ -20,8 +22,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.session import Session
+from smtpclient.tls.policy import Requirement
 
-Key = tuple[str, str]
+Key = tuple[str, str, Requirement | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Pool:
         if not (backlog and settings.on_demand) and next_hop.lower() not in settings.destinations:
             return False
         if settings.uses and session.uses >= settings.uses:
+            return False
+        if not session.may_be_shared:
             return False
         return not self._closing and self._time_left(session) > 0 and session.channel.usable
 

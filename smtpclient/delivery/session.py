@@ -16,6 +16,8 @@ from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.transaction import Transaction
+from smtpclient.tls.handshake import Securing
+from smtpclient.tls.policy import FROM_FALLBACK
 
 
 class Session:
@@ -24,6 +26,7 @@ class Session:
 
     :param opened: when it was made, seconds since the epoch.
     :param transcript: the dialogue so far, where a postmaster may want to see it.
+    :param securing: TLS with the server, whether it came about or not; None: there was no thought of it.
     :ivar uses: how many messages it has carried.
     :ivar protocol_errors: this message's dialogue, or the introduction, was against the protocol.
     """
@@ -36,6 +39,7 @@ class Session:
         capabilities: Capabilities,
         opened: float,
         transcript: Transcript | None = None,
+        securing: Securing | None = None,
     ) -> None:
         self.channel = channel
         self.peer = peer
@@ -45,6 +49,20 @@ class Session:
         self.uses = 0
         self.protocol_errors = False
         self._settings = settings
+        self._securing = securing
+
+    @property
+    def tls(self) -> str:
+        """Protocol and cipher; empty in clear text."""
+        return self._securing.summary if self._securing is not None else ""
+
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether the session may carry a further message, as far as TLS goes (``smtp_tls_connection_reuse``)."""
+        if self._securing is None:
+            return True
+        policy = self._securing.policy
+        return policy.reuse if self.tls else policy.source != FROM_FALLBACK
 
     async def transact(
         self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent
@@ -94,6 +112,8 @@ class Session:
         """
         if self.channel.over:
             return
+        if self._securing is not None:
+            self._securing.finished(self.channel)
         self.channel.command(command.QUIT)
         if patient and not self._settings.skip_quit_response:
             try:

@@ -81,6 +81,8 @@ class Exchangers:
     :param found_self: one of our own addresses was on the list. Nobody else than ``addresses`` may get the mail then:
         a fallback relay would only send it round.
     :param secure: the name server has validated the list of hosts, or that there is none (DNSSEC).
+    :param from_mx: the addresses are those of mail exchangers, not the destination's own.
+    :param canonical: the destination's name behind its aliases.
     :param skipped: what was left out of ``addresses`` and why, one sentence each.
     """
 
@@ -90,6 +92,8 @@ class Exchangers:
     found_self: bool = False
     secure: bool = False
     skipped: tuple[str, ...] = ()
+    from_mx: bool = False
+    canonical: str = ""
 
 
 class ExchangerLookup:
@@ -148,7 +152,8 @@ class ExchangerLookup:
             return await self._find_host(destination)
         answer = await self._resolver.lookup(destination.host, MX)
         if answer.status is Status.FOUND:
-            return await self._find_exchangers(destination, answer)
+            found = await self._find_exchangers(destination, answer)
+            return replace(found, from_mx=True, canonical=answer.canonical)
         if answer.status in (Status.NO_NAME, Status.NO_DATA):
             return await self._find_host(destination, secure=answer.secure)
         if self._settings.ignore_mx_lookup_error:

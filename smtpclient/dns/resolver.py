@@ -34,7 +34,7 @@ from smtpclient.dns.name import is_hostname, to_address, to_ascii
 from smtpclient.dns.transport import QueryTransport
 from smtpclient.interfaces import IResolver
 
-A, MX, AAAA, TLSA = dns.A, dns.MX, dns.AAAA, 52
+A, MX, AAAA, CNAME, TLSA = dns.A, dns.MX, dns.AAAA, dns.CNAME, 52
 
 _MOST_ALIASES = 10
 _LONGEST_POSITIVE = 86_400.0
@@ -167,7 +167,8 @@ class Resolver:
                 status = Status.NO_NAME
                 break
             try:
-                ttl = min(ttl, _follow(names, reply.records))
+                # Who asks for an alias wants the alias.
+                ttl = min(ttl, _follow(names, reply.records)) if record_type != CNAME else ttl
             except _NoEnd as loop:
                 return Answer(name, record_type, loop.status, canonical=asked, detail=str(loop))
             found = [r for r in reply.records if r.owner == names[-1] and r.record_type == record_type]

@@ -10,7 +10,8 @@ Promises:
 * a dead connection, a time-out and a broken protocol are exceptions (:class:`SessionOver`), after which the socket
   is gone: it is aborted, never closed politely towards a peer that does not read. So is one whose reader is cancelled;
 * one ``DelayedCall`` a connection, and none that is ever reset to an earlier time;
-* what a server may send without being asked is bounded: beyond ``UNREAD_LIMIT`` replies the connection ends.
+* what a server may send without being asked is bounded: beyond ``UNREAD_LIMIT`` replies the connection ends;
+* TLS never begins while something that came in clear text is unread: it could be taken for something said inside.
 
 Does not: know SMTP. What to say and what a reply means is for the dialogue above.
 
@@ -23,9 +24,20 @@ from collections.abc import Callable
 from typing import Protocol as TypingProtocol
 from typing import cast
 
+from OpenSSL.SSL import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IPushProducer,
+    IReactorTime,
+    ISystemHandle,
+    ITCPTransport,
+    ITLSTransport,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -47,6 +59,10 @@ class ConnectionLost(SessionOver):
     """The server, or the network, ended the connection."""
 
 
+class ClosedByUs(ConnectionLost):
+    """We have ended the connection."""
+
+
 class TimedOut(SessionOver):
     """The server took longer than its stage allows."""
 
@@ -65,7 +81,7 @@ class Trace(TypingProtocol):
         """A whole reply."""
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class Channel(Protocol):
     """
     A connection as the dialogue sees it.
@@ -88,6 +104,7 @@ class Channel(Protocol):
         self._gone: Deferred[None] | None = None
         self._connected = False
         self._paused = False
+        self._secure = False
         self._timer: IDelayedCall | None = None
         self._limit = 0.0
         self._deadline: float | None = None
@@ -136,12 +153,18 @@ class Channel(Protocol):
         on_idle_input = self.on_idle_input if self._waiter is None else None
         if self._over is None:
             self._over = ConnectionLost("closed" if reason.check(ConnectionDone) else reason.getErrorMessage())
+            self._over.__cause__ = reason.value
         self._wake()
         if on_idle_input is not None:
             on_idle_input()
         gone, self._gone = self._gone, None
         if gone is not None:
             gone.callback(None)
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands."""
+        self._secure = True
+        self._wake()
 
     def pauseProducing(self) -> None:
         """The transport has enough to send."""
@@ -166,6 +189,11 @@ class Channel(Protocol):
     def over(self) -> bool:
         """Whether the connection has ended."""
         return self._over is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended, or was given up, without our wish."""
+        return self._over is not None and not isinstance(self._over, ClosedByUs)
 
     @property
     def has_reply(self) -> bool:
@@ -231,6 +259,37 @@ class Channel(Protocol):
                 await self._event()
             self._deadline = None
 
+    def drop_unread(self) -> str:
+        """Forget everything that has arrived and was not read; what that was, for the operator."""
+        texts = [reply.text for reply in self._replies]
+        self._replies.clear()
+        rest = self._parser.drop()
+        return "\n".join([*texts, rest] if rest else texts)
+
+    async def start_tls(self, creator: IOpenSSLClientConnectionCreator, limit: float) -> None:
+        """
+        Do the TLS handshake. From here on everything goes through it.
+
+        :param creator: makes the connection; judging the server's certificate is the caller's part.
+        :param limit: how long the handshake may take, in seconds.
+        :raises ProtocolBroken: when something that came in clear text is unread.
+        :raises SessionOver: when TLS does not come about; the reason is its cause.
+        """
+        self._raise_if_over()
+        if not self.usable:
+            self._end(ProtocolBroken("sent plaintext where TLS was to begin"))
+            self._raise_if_over()
+        self._start_clock(limit, 1)
+        cast(ITLSTransport, self.transport).startTLS(creator)
+        while not self._secure:
+            await self._event()
+        self._deadline = None
+
+    @property
+    def tls(self) -> Connection:
+        """The TLS connection, when the handshake is over and the end has not come."""
+        return cast(Connection, cast(ISystemHandle, self.transport).getHandle())
+
     def begin_content(self) -> None:
         """From here on the transport tells when it has enough."""
         if self._over is None:
@@ -244,7 +303,7 @@ class Channel(Protocol):
 
     def abort(self) -> None:
         """Drop the connection without another word."""
-        self._end(ConnectionLost("dropped"))
+        self._end(ClosedByUs("dropped"))
 
     def close(self) -> None:
         """
@@ -253,7 +312,7 @@ class Channel(Protocol):
         After ``CLOSING_LIMIT`` seconds what was not taken is dropped.
         """
         if self._over is None:
-            self._over = ConnectionLost("closed by us")
+            self._over = ClosedByUs("closed by us")
             self._disarm()
             self._timer = self._clock.callLater(CLOSING_LIMIT, self._closing_takes_too_long)
             self.transport.loseConnection()

@@ -21,6 +21,7 @@ _NOT_IN_DOMAIN = re.compile(r"[ <>]")
 
 DATA = b"DATA\r\n"
 RSET = b"RSET\r\n"
+STARTTLS = b"STARTTLS\r\n"
 QUIT = b"QUIT\r\n"
 
 

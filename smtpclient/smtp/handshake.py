@@ -1,9 +1,9 @@
 """
-The beginning of a session: greeting, then EHLO, then HELO where EHLO is not known.
+The beginning of a session: greeting, then EHLO, then HELO where EHLO is not known, then STARTTLS and all of it again.
 
-:func:`introduce` is the text of RFC 5321 sections 3.1 and 4.1.4 as a coroutine. It ends with the server's
-capabilities, or raises :class:`Refused` with the verdict; a connection that dies raises ``SessionOver`` with the
-stage noted in ``Introduction.stage``.
+:class:`Introduction` is the text of RFC 5321 sections 3.1 and 4.1.4 and of RFC 3207 as a coroutine. It ends with the
+server's capabilities, or raises :class:`Refused` with the verdict; a connection that dies raises ``SessionOver`` with
+the stage noted in ``Introduction.stage``.
 
 ``Introduction.greeted`` tells whether the server's greeting was accepted: from then on, the manual page says, no
 error sends us to the next address (``smtp_mx_session_limit = 1``).
@@ -15,6 +15,8 @@ from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.verdict import Stage, Verdict
+from smtpclient.tls.handshake import HandshakeFailed, NotVerified, Securing, Unavailable
+from smtpclient.tls.level import Level
 
 
 class Refused(Exception):
@@ -35,22 +37,33 @@ class Introduction:
 
     :param next_hop: the destination in the operator's words, for the loop report.
     :param best: this server is among the best of its destination.
+    :param securing: TLS with this server; None: as if it had none.
     :ivar stage: how far it has come.
     :ivar greeted: the greeting was a welcome.
     :ivar found_self: the server has our own name.
+    :ivar tls_failed: the handshake of TLS did not come to its end.
     """
 
     def __init__(
-        self, channel: Channel, settings: DialogueSettings, peer: Peer, *, next_hop: str = "", best: bool = True
+        self,
+        channel: Channel,
+        settings: DialogueSettings,
+        peer: Peer,
+        *,
+        next_hop: str = "",
+        best: bool = True,
+        securing: Securing | None = None,
     ) -> None:
         self._channel = channel
         self._settings = settings
         self._peer = peer
         self._next_hop = next_hop
         self._best = best
+        self._securing = securing
         self.stage = Stage.GREETING
         self.greeted = False
         self.found_self = False
+        self.tls_failed = False
         self.capabilities = Capabilities()
 
     async def run(self) -> Capabilities:
@@ -60,7 +73,20 @@ class Introduction:
         :raises Refused: when the server says no.
         :raises SessionOver: when the connection ends.
         """
+        securing = self._securing
+        if securing is not None and securing.wrapper:
+            self._prepare(securing)
+            await self._secure(securing)
+            self.stage = Stage.GREETING
         banner = await self._greeting()
+        capabilities = await self._hello(banner)
+        if securing is not None and not securing.wrapper and await self._start_tls(securing, capabilities):
+            # What was said in clear text counts for nothing now (RFC 3207 section 4.2).
+            capabilities = await self._hello(banner)
+        return capabilities
+
+    async def _hello(self, banner: str) -> Capabilities:
+        """EHLO or HELO."""
         capabilities = None
         if self._wants_ehlo(banner):
             capabilities = await self._ehlo()
@@ -107,3 +133,42 @@ class Introduction:
         if reply.category != 2:
             raise Refused(verdict.refused(self._peer, reply, self.stage), moves_on=False)
         return capability.from_helo(reply)
+
+    async def _start_tls(self, securing: Securing, capabilities: Capabilities) -> bool:
+        """STARTTLS, where the policy wants it; whether TLS stands."""
+        required = securing.policy.level.required
+        if securing.policy.level is Level.NONE:
+            if "STARTTLS" in capabilities:
+                securing.note_offer()
+            return False
+        if "STARTTLS" not in capabilities:
+            if required:
+                raise Refused(verdict.tls_not_offered(self._peer), moves_on=True)
+            return False
+        self._prepare(securing)
+        self.stage = Stage.STARTTLS
+        self._channel.command(command.STARTTLS)
+        reply = await self._channel.reply(securing.timeout)
+        if reply.category != 2:
+            if required:
+                raise Refused(verdict.tls_refused(self._peer, reply), moves_on=True)
+            return False
+        await self._secure(securing)
+        return True
+
+    def _prepare(self, securing: Securing) -> None:
+        try:
+            securing.prepare()
+        except Unavailable:
+            raise Refused(verdict.tls_unavailable(), moves_on=True) from None
+
+    async def _secure(self, securing: Securing) -> None:
+        """The handshake, and whether the server is the right one."""
+        self.stage = Stage.STARTTLS
+        try:
+            await securing.run(self._channel)
+        except HandshakeFailed:
+            self.tls_failed = True
+            raise Refused(verdict.tls_failed(), moves_on=True) from None
+        except NotVerified:
+            raise Refused(verdict.not_verified(), moves_on=True) from None

@@ -118,6 +118,14 @@ class ReplyParser:
         """Whether nothing of a next reply has arrived."""
         return not self._buffer and not self._seen
 
+    def drop(self) -> str:
+        """Forget what has arrived of a next reply; what that was, for the operator."""
+        rest = printable(self._buffer.decode("utf-8", "surrogateescape"))
+        dropped = "\n".join([*self._lines, rest] if rest else self._lines)
+        self._buffer = b""
+        self._begin()
+        return dropped
+
     def feed(self, data: bytes) -> tuple[list[Reply], int]:
         """
         Take what arrived.

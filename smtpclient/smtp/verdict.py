@@ -23,6 +23,12 @@ time-out                       deferred     4.4.2         ``conversation with H[
 reply without end              deferred     4.5.0         ``host H[A] sent a reply without end while ...``
 2xx, 3xx before the dot        deferred     4.5.0         ``Protocol error: host H[A] said: ... (before ...)``
 no connection                  deferred     4.4.1         ``connect to H[A]:P: Connection refused``
+STARTTLS required, not offered deferred     4.7.4         ``TLS is required, but was not offered by host H[A]``
+STARTTLS required, refused     as above     as above      ``TLS is required, but host H[A] refused to start TLS: ...``
+TLS cannot be begun by us      deferred     4.7.5         ``TLS is required, but our TLS engine is unavailable``
+TLS handshake fails            deferred     4.7.5         ``Cannot start TLS: handshake failure``
+server is not the right one    deferred     4.7.5         ``Server certificate not verified``
+TLS policy cannot be met       deferred     4.7.5         ``client TLS configuration problem`` and others
 message over the SIZE limit    bounced      5.3.4         ``message size N exceeds size limit M of server ...``
 SMTPUTF8 missing               bounced      5.6.7         ``SMTPUTF8 is required, but was not offered by ...``
 content cannot be read         deferred     4.3.0         ``local data error while talking to ...``
@@ -51,6 +57,7 @@ class Stage(enum.Enum):
     GREETING = ("", "receiving the initial server greeting")
     EHLO = ("EHLO command", "performing the EHLO handshake")
     HELO = ("HELO command", "performing the HELO handshake")
+    STARTTLS = ("STARTTLS command", "performing the STARTTLS handshake")
     MAIL = ("MAIL FROM command", "sending MAIL FROM")
     RCPT = ("RCPT TO command", "sending RCPT TO")
     DATA = ("DATA command", "sending DATA command")
@@ -185,6 +192,40 @@ def over(peer: Peer, why: SessionOver, stage: Stage) -> Verdict:
 def unreachable(peer: Peer, why: str) -> Verdict:
     """No connection came about."""
     return Verdict(Disposition.DEFERRED, "4.4.1", f"connect to {peer}: {why}", site=True)
+
+
+def tls_not_offered(peer: Peer) -> Verdict:
+    """TLS is required, and the server does not know STARTTLS, or says so."""
+    return Verdict(
+        Disposition.DEFERRED, "4.7.4", f"TLS is required, but was not offered by host {peer.name}", site=True
+    )
+
+
+def tls_refused(peer: Peer, reply: Reply) -> Verdict:
+    """TLS is required, and the server answered STARTTLS with something else than yes."""
+    disposition, status = _refusal(reply)
+    words = f"TLS is required, but host {peer.name} refused to start TLS: {reply.one_line}"
+    return Verdict(disposition, status, words, reply.one_line, Stage.STARTTLS.command, site=True)
+
+
+def tls_unavailable() -> Verdict:
+    """Something of our own is wrong with TLS; the log says what."""
+    return Verdict(Disposition.DEFERRED, "4.7.5", "TLS is required, but our TLS engine is unavailable", site=True)
+
+
+def tls_failed() -> Verdict:
+    """The handshake did not come to its end."""
+    return Verdict(Disposition.DEFERRED, "4.7.5", "Cannot start TLS: handshake failure", site=True)
+
+
+def not_verified() -> Verdict:
+    """The server has not shown what its policy asks for."""
+    return Verdict(Disposition.DEFERRED, "4.7.5", "Server certificate not verified", site=True)
+
+
+def tls_policy(reason: str, status: str = "4.7.5") -> Verdict:
+    """The policy for the server cannot be met, or not be known; it is not contacted."""
+    return Verdict(Disposition.DEFERRED, status, reason, site=True)
 
 
 def too_big(peer: Peer, size: int, limit: int) -> Verdict:

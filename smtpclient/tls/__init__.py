@@ -1,0 +1,1 @@
+"""Transport security: which policy a server gets, and whether it lives up to it."""
