@@ -7,7 +7,8 @@ For each outcome, in this order:
    the sender asked for it. A failure that cannot be recorded becomes a deferral (4.3.0): the sender would never
    hear of it. A deferral or success that cannot be recorded is only logged;
 2. log, one line in Postfix's grammar;
-3. mark the recipients that are sent or bounced as done in the queue file;
+3. mark the recipients that are sent or bounced as done in the queue file, or, where whoever keeps the queue knows that
+   nothing else is left of the message, have it conclude the message at once;
 4. tell subscribers.
 
 What needs no record goes first, so that nothing stands between a server's yes and its mark.
@@ -34,6 +35,11 @@ from smtpclient.observe.maillog import MailLog
 from smtpclient.observe.outcomes import Outcomes
 
 Mark = Callable[[str, Sequence[int]], None]
+Conclude = Callable[[str, int], bool]
+
+
+def _never(_queue_id: str, _delivered: int) -> bool:
+    return False
 
 
 class Settlement:
@@ -42,6 +48,8 @@ class Settlement:
 
     :param mark: marks the recipients at these offsets of a queue file as done.
     :param process: the name that the log lines carry.
+    :param conclude: removes a message, if that many recipients, delivered and not to be reported, were the last that
+        it was kept for; whether it did.
     """
 
     _log = Logger()
@@ -57,8 +65,10 @@ class Settlement:
         *,
         soft_bounce: bool = False,
         process: str = "smtp",
+        conclude: Conclude = _never,
     ) -> None:
         self._mark = mark
+        self._conclude = conclude
         self._bounce = bounce
         self._defer = defer
         self._trace = trace
@@ -78,21 +88,22 @@ class Settlement:
         to_record = [outcome for outcome in outcomes if _wants_record(outcome)]
         # A crash while others are recorded must not send again what has been sent.
         settled = [outcome for outcome in outcomes if not _wants_record(outcome)]
-        self._finish(envelope, settled)
+        self._finish(envelope, settled, recorded=False)
         # All at once: records that arrive while the disk is busy share one trip to it.
         under_way = [Deferred.fromCoroutine(self._record(envelope, outcome)) for outcome in to_record]
         recorded = [await record for record in under_way]
-        self._finish(envelope, [outcome for outcome, _ in recorded])
+        self._finish(envelope, [outcome for outcome, _ in recorded], recorded=True)
         return settled + [outcome for outcome, is_recorded in recorded if is_recorded]
 
-    def _finish(self, envelope: Envelope, settled: Sequence[Outcome]) -> None:
+    def _finish(self, envelope: Envelope, settled: Sequence[Outcome], *, recorded: bool) -> None:
         """Log, mark and tell what needs no record, or has it."""
         done = []
         for outcome in settled:
             self._maillog.info(self._process, line(outcome), envelope.queue_id)
             if outcome.disposition is not Disposition.DEFERRED and outcome.recipient.offset >= 0:
                 done.append(outcome.recipient.offset)
-        if done:
+        # What is on record is still to be reported, with the content that the queue file holds.
+        if done and (recorded or not self._conclude(envelope.queue_id, len(done))):
             self._mark_done(envelope, done)
         for outcome in settled:
             self._subscribers.publish(envelope, outcome)

@@ -36,6 +36,7 @@ class Tally:
     :param held_back_until: when the recipients that were held back may be tried, seconds since the epoch; zero
         where there are none.
     :param corrupt: what is wrong with the queue file, where a delivery could not read it to the end.
+    :param removed: the queue file is gone already: it had nothing more to say.
     """
 
     message: QueuedMessage
@@ -47,6 +48,7 @@ class Tally:
     success_wanted: bool = False
     held_back_until: float = 0.0
     corrupt: str = ""
+    removed: bool = False
 
     @property
     def remaining(self) -> int:
@@ -81,6 +83,7 @@ class ActiveMessage:
         "held_back_until",
         "interrupted",
         "message",
+        "removed",
         "running",
         "sent",
         "success_wanted",
@@ -105,6 +108,7 @@ class ActiveMessage:
         self.announced = False  # its "queue active" line is in the log
         self.interrupted = False  # a delivery was broken off because the service stops
         self.ending = False  # its completion has begun
+        self.removed = False  # its file is gone already
 
     @property
     def queue_id(self) -> str:
@@ -121,6 +125,19 @@ class ActiveMessage:
         """Note that some recipients are marked done in the file, and nobody knows how they got there."""
         self.bounced += recipients
         self.fresh = False  # so that both reports are asked for
+
+    def needs_only(self, delivered: int) -> bool:
+        """
+        Whether nothing is left to do or to tell once so many more recipients are delivered.
+
+        :param delivered: recipients whose sender does not want to hear of it.
+        """
+        return (
+            self.fresh
+            and self.sent + delivered == len(self.message.recipients)
+            and not self.success_wanted
+            and "trace_flags" not in self.message.envelope.attributes
+        )
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Note what became of some recipients, each of them once."""
@@ -149,4 +166,5 @@ class ActiveMessage:
             success_wanted=self.success_wanted or traced,
             held_back_until=self.held_back_until,
             corrupt=self.corrupt,
+            removed=self.removed,
         )

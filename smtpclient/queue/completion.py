@@ -95,6 +95,17 @@ class Completion:
                 self._log.failure("{queue_id}: an observer failed", queue_id=tally.message.envelope.queue_id)
         return ending
 
+    def remove_early(self, queue_id: str) -> bool:
+        """
+        Remove the file of a message before :meth:`finish`; whether that could be done.
+
+        Where it could not, the file is still to be marked, and :meth:`finish` will say what is wrong.
+        """
+        try:
+            return self._spool.remove(queue_id)
+        except OSError:
+            return False
+
     def postpone(self, queue_id: str, due: float) -> Ending:
         """Let an active message that was not tried wait until ``due``, seconds since the epoch."""
         return self._file("defer", queue_id, lambda: self._spool.defer(queue_id, due), Ending.DEFERRED)
@@ -102,6 +113,9 @@ class Completion:
     async def _end(self, tally: Tally) -> Ending:
         envelope = tally.message.envelope
         queue_id = envelope.queue_id
+        if tally.removed:
+            self._maillog.info("qmgr", "removed", queue_id)
+            return Ending.REMOVED
         reported = await self._report(tally)
         if tally.corrupt:
             return self._file(

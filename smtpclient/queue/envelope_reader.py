@@ -30,6 +30,7 @@ _WARN = re.compile(rb" *(-?[0-9]{1,11}) *")
 _NUMBER = re.compile(r"[0-9]{1,11}")
 
 _NOTIFY = tuple(Notify(number) for number in range(16))
+_NO_NOTIFY = _NOTIFY[0]
 _UTF8 = tuple(Utf8(number) for number in range(16))
 
 Take = Callable[["EnvelopeReader", bytes], None]
@@ -55,6 +56,7 @@ class EnvelopeReader:
         self._warn_offset = -1
         self._attributes: dict[str, str] = {}
         self._recipients: list[Recipient] = []
+        self._offset = 0  # of the record that is being taken
         self._finished = 0
         self._cancelled = 0
         self._forget_recipient()
@@ -83,18 +85,25 @@ class EnvelopeReader:
 
     def _segment(self, wanted: Mapping[int, Take], last: int) -> None:
         """Take every record up to the one that ends the segment."""
+        reader = self._reader
         while True:
-            kind, data = self._reader.next()
+            for self._offset, kind, data in reader.short_run(last):
+                if kind not in wanted:
+                    self._refuse(kind, last)
+                wanted[kind](self, data)
+            kind, data = reader.next()
+            self._offset = reader.offset
             if kind == last:
                 self._must_be_empty(kind, data)
                 return
-            take = wanted.get(kind)
-            if take is None:
-                where = "before" if last == record.CONTENT else "behind"
-                raise MalformedRecord(
-                    self._reader.offset, f"a record of type {record.name(kind)} in the envelope {where} the content"
-                )
-            take(self, data)
+            if kind not in wanted:
+                self._refuse(kind, last)
+            wanted[kind](self, data)
+
+    def _refuse(self, kind: int, last: int) -> None:
+        where = "before" if last == record.CONTENT else "behind"
+        words = f"a record of type {record.name(kind)} in the envelope {where} the content"
+        raise MalformedRecord(self._offset, words)
 
     def _pass_content(self, start: int) -> int:
         """
@@ -167,7 +176,7 @@ class EnvelopeReader:
     def _time(self, data: bytes) -> None:
         found = _TIME.fullmatch(data)
         if found is None:
-            raise MalformedRecord(self._reader.offset, f"an arrival time that is none: {data[:40]!r}")
+            raise MalformedRecord(self._offset, f"an arrival time that is none: {data[:40]!r}")
         if self._arrival < 0:
             self._arrival = int(found[1]) + int(found[2] or 0) / 1e6
 
@@ -181,16 +190,16 @@ class EnvelopeReader:
     def _warn(self, data: bytes) -> None:
         found = _WARN.fullmatch(data)
         if found is None:
-            raise MalformedRecord(self._reader.offset, f"a warning time that is none: {data[:40]!r}")
+            raise MalformedRecord(self._offset, f"a warning time that is none: {data[:40]!r}")
         if self._warn_offset < 0:
-            self._warn_offset = self._reader.offset
+            self._warn_offset = self._offset
             self._warn_at = max(float(found[1]), 0.0)
 
     def _attribute(self, data: bytes) -> None:
         name, equals, value = address.from_bytes(data).partition("=")
         name = name.strip()
         if not (equals and name):
-            raise MalformedRecord(self._reader.offset, f"an attribute that is none: {data[:100]!r}")
+            raise MalformedRecord(self._offset, f"an attribute that is none: {data[:100]!r}")
         self._set(name, value.strip())
 
     def _set(self, name: str, value: str) -> None:
@@ -203,16 +212,17 @@ class EnvelopeReader:
             self._attributes.setdefault(name, value)
 
     def _original_record(self, data: bytes) -> None:
-        self._original = address.from_bytes(data)
+        self._original = data
 
     def _recipient(self, data: bytes) -> None:
         if self._sender is None:
-            raise MalformedRecord(self._reader.offset, "a recipient before the sender")
+            raise MalformedRecord(self._offset, "a recipient before the sender")
         if not data:
-            raise MalformedRecord(self._reader.offset, "a recipient without address")
-        text = address.from_bytes(data)
-        original = self._original if self._original != text else ""
-        self._recipients.append(Recipient(text, original, self._reader.offset, self._orcpt, self._notify))
+            raise MalformedRecord(self._offset, "a recipient without address")
+        original = address.from_bytes(self._original) if self._original != data else ""
+        self._recipients.append(
+            Recipient(address.from_bytes(data), original, self._offset, self._orcpt, self._notify)
+        )
         self._forget_recipient()
 
     def _done(self, _data: bytes) -> None:
@@ -224,8 +234,9 @@ class EnvelopeReader:
         self._forget_recipient()
 
     def _forget_recipient(self) -> None:
-        self._original = self._orcpt = ""
-        self._notify = _NOTIFY[0]
+        self._original = b""
+        self._orcpt = ""
+        self._notify = _NO_NOTIFY
 
 
 def _named(name: str) -> Take:

@@ -63,6 +63,7 @@ class Folders:
         self._files = files
         self._owner = owner
         self._depths = {name: hash_depth if name in hash_names else 0 for name in MODES}
+        self._tops = {name: f"{self.directory}/{name}/" for name in MODES}
 
     def queue(self, queue: str) -> str:
         """
@@ -70,9 +71,13 @@ class Folders:
 
         :raises ValueError: when there is no such queue.
         """
-        if queue not in self._depths:
-            raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}")
-        return f"{self.directory}/{queue}"
+        return self._top(queue)[:-1]
+
+    def _top(self, queue: str) -> str:
+        try:
+            return self._tops[queue]
+        except KeyError:
+            raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}") from None
 
     def path(self, queue: str, queue_id: str) -> str:
         """
@@ -82,10 +87,9 @@ class Folders:
         """
         if not queue_ids.is_valid(queue_id):
             raise ValueError(f"{queue_id!r} is no queue id")
-        depth = self._depths.get(queue, 0)
-        if depth:
-            return f"{self.directory}/{queue}/{queue_ids.hash_folders(queue_id, depth)}{queue_id}"
-        return f"{self.queue(queue)}/{queue_id}"
+        top = self._top(queue)
+        depth = self._depths[queue]
+        return f"{top}{queue_ids.hash_folders(queue_id, depth)}{queue_id}" if depth else top + queue_id
 
     def above(self, queue: str, path: str) -> Iterator[str]:
         """The folders that lead to a file, from its own up to that of its queue."""
@@ -100,7 +104,7 @@ class Folders:
 
         :raises OSError: when a folder cannot be read.
         """
-        waiting = [self.queue(queue) + "/"]
+        waiting = [self._top(queue)]
         while waiting:
             folder = waiting.pop()
             for name in self._files.scan(folder):

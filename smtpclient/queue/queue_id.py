@@ -10,12 +10,14 @@ Promises: every id that is made here is one that postsuper(1) leaves as it is; :
 could be a path.
 """
 
+import re
+
 _DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 _SEPARATOR = "z"
 _SECONDS_DIGITS = 6  # at least
 _MICROSECONDS_DIGITS = 4  # exactly
-_LONGEST = 100
+_VALID = re.compile(r"[0-9A-Za-z_]{2,100}").fullmatch
 
 
 def _in_base(number: int, base: int, width: int) -> str:
@@ -47,9 +49,7 @@ def long_id(second: int, microsecond: int, inode: int) -> str:
 
 def is_valid(queue_id: str) -> bool:
     """Whether this can be the name of a queue file: ASCII letters, digits and underscores, two or more."""
-    if not (1 < len(queue_id) <= _LONGEST and queue_id.isascii()):
-        return False
-    return queue_id.isalnum() or queue_id.replace("_", "a").isalnum()
+    return _VALID(queue_id) is not None
 
 
 def hash_folders(queue_id: str, depth: int) -> str:

@@ -75,20 +75,31 @@ class RecordReader:
         :raises MalformedRecord: when there is none, or pointers go round in circles.
         :raises OSError: when the file cannot be read.
         """
-        window = self._window
-        at = self._at
-        if at + 2 <= len(window):
-            length = window[at + 1]
-            end = at + 2 + length
-            if length < 0x80 and end <= len(window) and window[at] != record.POINTER:
-                self._last = at
-                self._at = end
-                return window[at], window[at + 2 : end]
         kind, data = self._record()
         while kind == record.POINTER:
             self._follow(data)
             kind, data = self._record()
         return kind, data
+
+    def short_run(self, last: int) -> list[tuple[int, int, bytes]]:
+        """
+        The records that are at hand, up to one of a type or one that needs more than a look: offset, type and data.
+
+        An envelope is little else, so it is worth a loop without a call for each record.
+        """
+        window, base, at = self._window, self._base, self._at
+        room = len(window)
+        run: list[tuple[int, int, bytes]] = []
+        while at + 2 <= room:
+            kind = window[at]
+            length = window[at + 1]
+            end = at + 2 + length
+            if length > 0x7F or end > room or kind in (last, record.POINTER):
+                break
+            run.append((base + at, kind, window[at + 2 : end]))
+            at = end
+        self._at = at
+        return run
 
     def seek(self, position: int) -> None:
         """Go on elsewhere, as if the records between had been read."""
