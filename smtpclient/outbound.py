@@ -210,7 +210,7 @@ class Outbound(MultiService):
         return Agent(
             Means(
                 WalkSettings.from_parameters(parameters),
-                DialogueSettings.from_parameters(parameters, self.maillog),
+                DialogueSettings.from_parameters(parameters),
                 ExchangerLookup(resolver, settings, self._random, native, own, warn),
                 Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters)),
                 Pool(PoolSettings.from_parameters(parameters), reactor),
