@@ -33,7 +33,14 @@ REPORT_ROWS = section(
         minimum=0,
         unit="h",
     ),
-    Row("confirm_delay_cleared", _BOOLEAN, "no", "Tell a sender who was warned when the mail has left after all."),
+    Row(
+        "confirm_delay_cleared",
+        _BOOLEAN,
+        "no",
+        "Tell a sender who was warned when the mail has left after all.",
+        honoured=False,
+        only=("no",),
+    ),
     Row("bounce_size_limit", _SIZE, "50000", "How much of a message goes back with a report.", minimum=1),
     Row(
         "double_bounce_sender",
@@ -42,7 +49,15 @@ REPORT_ROWS = section(
         "The sender of postmaster mail; what fails for this sender is not reported again.",
         check=one_word,
     ),
-    Row("empty_address_recipient", _STRING, "MAILER-DAEMON", "Who gets mail to the null address.", check=one_word),
+    Row(
+        "empty_address_recipient",
+        _STRING,
+        "MAILER-DAEMON",
+        "Who gets mail to the null address.",
+        check=one_word,
+        honoured=False,
+        only=("MAILER-DAEMON",),
+    ),
     Row("bounce_template_file", _STRING, "", "Texts for reports.", honoured=False, only=("",)),
     Row(
         "enable_threaded_bounces",
@@ -62,7 +77,15 @@ INTAKE_ROWS = section(
         "Networks whose clients may send mail anywhere through the server of --submission.",
     ),
     Row("hopcount_limit", _INTEGER, "50", "With this many Received: headers a message counts as looping.", minimum=1),
-    Row("line_length_limit", _SIZE, "2048", "Longer lines are stored in pieces.", minimum=512),
+    Row(
+        "line_length_limit",
+        _SIZE,
+        "2048",
+        "Longer lines are stored in pieces.",
+        minimum=512,
+        honoured=False,
+        only=("2048",),
+    ),
     Row("header_size_limit", _SIZE, "102400", "How much of one header is looked at.", minimum=1),
     Row(
         "message_drop_headers",
@@ -97,6 +120,8 @@ LOG_ROWS = section(
             "uucp",
             *(f"local{number}" for number in range(8)),
         ),
+        honoured=False,
+        only=("mail",),
     ),
     Row(
         "delay_logging_resolution_limit",
@@ -114,5 +139,11 @@ LOG_ROWS = section(
         "",
         "Servers whose sessions are logged line by line: domains, addresses, networks, or /files of these.",
     ),
-    Row("debug_peer_level", _INTEGER, "2", "How much more is logged of them.", minimum=1),
+    Row(
+        "debug_peer_level",
+        _INTEGER,
+        "2",
+        "How much is logged of them: 1 what is said, 2 also how long each reply took.",
+        minimum=1,
+    ),
 )

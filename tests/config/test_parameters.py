@@ -194,9 +194,10 @@ class ValueTests(SynchronousTestCase):
         newer = parameters(fallback_relay="[a.test]", smtp_fallback_relay="")
         self.assertEqual(newer.words("smtp_fallback_relay"), ())
 
-    def test_an_older_deadline(self) -> None:
-        """smtp_per_record_deadline switches the newer one on."""
-        self.assertTrue(parameters(smtp_per_record_deadline="yes").boolean("smtp_per_request_deadline"))
+    def test_what_an_older_name_asks_for(self) -> None:
+        """A refused feature is refused under its older name too, once."""
+        self.assertEqual(len(problems(smtp_per_record_deadline="yes")), 1)
+        self.assertFalse(parameters(smtp_per_record_deadline="no").boolean("smtp_per_request_deadline"))
 
     def test_unknown_names(self) -> None:
         """Asking for what is no parameter is a KeyError, whatever is asked."""
