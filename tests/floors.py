@@ -16,6 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "dns.answer",
         "dns.message",
         "dns.name",
+        "dns.text_record",
         "mail.address",
         "mail.envelope",
         "mail.outcome",
@@ -45,6 +46,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tls.names",
         "tls.pem",
         "tls.policy",
+        "tls.result_type",
+        "tls.sts_policy",
+        "tls.sts_record",
         "tls.tlsa",
         "tls.versions",
     ),
@@ -114,6 +118,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.channel",
         "tls.context",
         "tls.session_cache",
+        "tls.state_file",
+        "tls.sts_cache",
     ),
     # 4: dialogues, lookups, journals, reports
     (
@@ -132,7 +138,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.verdict",
         "tls.dane",
         "tls.handshake",
+        "tls.https_client",
+        "tls.mta_sts",
         "tls.policies",
+        "tls.sts_fetch",
+        "tls.sts_source",
     ),
     # 5: sessions; the services that report
     (
