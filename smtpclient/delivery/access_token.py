@@ -124,18 +124,27 @@ class TokenCommand:
         self._tokens.pop((username, host), None)
 
     async def _fetch(self, key: tuple[str, str]) -> str:
+        """Run the program; who waits for the same token shares what comes of it."""
         self._waiting[key] = []
+        failure: NoToken | None = None
         try:
             async with self._turns:
                 token, lifetime = _read(await self._output(key))
+            lifetime = self._settings.lifetime if lifetime is None else lifetime
+            good_until = self._clock.seconds() + lifetime - min(MARGIN, lifetime / 10)
+            self._tokens[key] = _Token(token, good_until)
+            return token
+        except NoToken as why:
+            failure = why
+            raise
         finally:
             for waiter in self._waiting.pop(key):
-                if not waiter.called:
+                if waiter.called:
+                    continue
+                if failure is None:
                     waiter.callback(None)
-        lifetime = self._settings.lifetime if lifetime is None else lifetime
-        good_until = self._clock.seconds() + lifetime - min(MARGIN, lifetime / 10)
-        self._tokens[key] = _Token(token, good_until)
-        return token
+                else:
+                    waiter.errback(NoToken(str(failure)))
 
     async def _output(self, key: tuple[str, str]) -> bytes:
         """What the program prints."""
