@@ -140,7 +140,7 @@ class Outbound(MultiService):
         path = self.parameters.text("maillog_file")
         if path:
             self._log_file = MailLogFile(path, self.parameters.text("myhostname"), self.parameters.text("syslog_name"))
-            maillog.publisher.addObserver(self._log_file)
+            maillog.write_to(self._log_file.write)
         else:
             maillog.publisher.addObserver(ToTwisted())
         return maillog

@@ -163,23 +163,18 @@ def _deferred(outcome: Outcome, status: str, reason: str) -> Outcome:
 
 def line(outcome: Outcome) -> str:
     """The log line of one recipient, without its queue id."""
-    recipient = outcome.recipient
-    words = [f"to=<{address.external(recipient.address)}>"]
+    recipient, delays = outcome.recipient, outcome.delays
+    original = used = ""
     if recipient.original and recipient.original.lower() != recipient.address.lower():
-        words.append(f"orig_to=<{address.external(recipient.original)}>")
-    words.append(f"relay={outcome.relay}")
+        original = f"orig_to=<{address.external(recipient.original)}>, "
     if outcome.session_uses > 1:
-        words.append(f"conn_use={outcome.session_uses}")
-    delays = outcome.delays
-    words.append(f"delay={_seconds(delays.total)}")
-    words.append(f"delays={_delays(delays)}")
-    words.append(f"dsn={outcome.status}")
-    return ", ".join(words) + f", status={outcome.disposition.value} ({outcome.reason})"
-
-
-def _delays(delays: Delays) -> str:
-    parts = (delays.before_active, delays.in_queue, delays.connecting, delays.sending)
-    return "/".join(_seconds(part) for part in parts)
+        used = f"conn_use={outcome.session_uses}, "
+    return (
+        f"to=<{address.external(recipient.address)}>, {original}relay={outcome.relay}, {used}"
+        f"delay={_seconds(delays.total)}, delays={_seconds(delays.before_active)}/{_seconds(delays.in_queue)}/"
+        f"{_seconds(delays.connecting)}/{_seconds(delays.sending)}, dsn={outcome.status}, "
+        f"status={outcome.disposition.value} ({outcome.reason})"
+    )
 
 
 def _seconds(value: float) -> str:

@@ -13,6 +13,7 @@ Does not: validate domains (``smtpclient.dns``), rewrite addresses.
 """
 
 import re
+from functools import lru_cache
 
 _ATOM = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+)*"
@@ -38,6 +39,7 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2].lower() if "@" in address else ""
 
 
+@lru_cache(maxsize=1024)  # an address is asked for again with each command, log line and report
 def external(address: str) -> str:
     """
     The form for SMTP commands, logs and reports: the local part quoted where it must be.

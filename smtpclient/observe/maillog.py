@@ -5,7 +5,8 @@ A line is an event of ``twisted.logger`` with the keys ``process`` (``smtp``, ``
 and ``mail_text``, on a publisher of its own: delivery of ten thousand messages a second does not have to pass
 through every observer that an application has put on the global one. :class:`MailLogFile` writes them as
 ``Nov 22 07:35:35 host smtpclient/smtp[pid]: text``, in local time; :class:`ToTwisted` hands them on to Twisted's own
-log.
+log. A file that is given to :meth:`MailLog.write_to` gets its lines without an event being made for each: where nobody
+else listens, an event costs more than the line.
 
 Promises: a line is one line, whatever text a server sent (control characters become ``?``); it has been handed to
 the kernel when the call returns; a full disk loses the line, not the mail.
@@ -30,6 +31,8 @@ _PRIORITIES = {
     LogLevel.warn: syslog.LOG_WARNING,
     LogLevel.error: syslog.LOG_ERR,
 }
+Write = Callable[[str, str, float], None]
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -46,8 +49,20 @@ class MailLog:
     """
 
     def __init__(self, seconds: Callable[[], float] = time.time) -> None:
-        self.publisher = LogPublisher()
         self._seconds = seconds
+        self._write: Write | None = None
+        self._publisher: LogPublisher | None = None
+
+    @property
+    def publisher(self) -> LogPublisher:
+        """Where observers get every line as an event; events are made from the first time somebody asks for it."""
+        if self._publisher is None:
+            self._publisher = LogPublisher()
+        return self._publisher
+
+    def write_to(self, write: Write) -> None:
+        """Have every line written in this way, besides what observers do: process, line, seconds since the epoch."""
+        self._write = write
 
     def info(self, process: str, text: str, queue_id: str = "") -> None:
         """Say ``queue_id: text`` in the name of a process."""
@@ -64,18 +79,22 @@ class MailLog:
     def _emit(self, level: NamedConstant, process: str, queue_id: str, text: str) -> None:
         text = printable(text)
         line = f"{queue_id}: {text}" if queue_id else text
-        self.publisher(
-            {
-                "log_namespace": "smtpclient." + process,
-                "log_level": level,
-                "log_time": self._seconds(),
-                "log_format": "{mail_line}",
-                "mail_line": line,
-                "process": process,
-                "queue_id": queue_id,
-                "mail_text": text,
-            }
-        )
+        now = self._seconds()
+        if self._write is not None:
+            self._write(process, line, now)
+        if self._publisher is not None:
+            self._publisher(
+                {
+                    "log_namespace": "smtpclient." + process,
+                    "log_level": level,
+                    "log_time": now,
+                    "log_format": "{mail_line}",
+                    "mail_line": line,
+                    "process": process,
+                    "queue_id": queue_id,
+                    "mail_text": text,
+                }
+            )
 
 
 @implementer(ILogObserver)
@@ -95,7 +114,7 @@ class MailLogFile:
         self._pid = f"[{os.getpid()}]: "
         self._fd = self._open()
         self._second = -1
-        self._stamp = ""
+        self._heads: dict[str, str] = {}  # what lines of this second begin with, by process
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -109,6 +128,7 @@ class MailLogFile:
     def after_fork(self) -> None:
         """Take note of a new process id; twistd forks after its log is set up."""
         self._pid = f"[{os.getpid()}]: "
+        self._heads.clear()
 
     def close(self) -> None:
         """Give back the file; events after that are lost."""
@@ -117,17 +137,30 @@ class MailLogFile:
             self._fd = -1
 
     def __call__(self, event: LogEvent) -> None:
-        """Write one event. A disk that is full loses the line, not the mail."""
-        second = int(event["log_time"])
+        """Write one event."""
+        self.write(event["process"], event["mail_line"], event["log_time"])
+
+    def write(self, process: str, line: str, moment: float) -> None:
+        """
+        Write one line. A disk that is full loses the line, not the mail.
+
+        :param moment: seconds since the epoch.
+        """
+        second = int(moment)
         if second != self._second:
-            now = time.localtime(second)
-            self._stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} "
             self._second = second
-        line = f"{self._stamp}{self._origin}{event['process']}{self._pid}{event['mail_line']}\n"
+            self._heads.clear()
+        head = self._heads.get(process) or self._new_head(process)
         try:
-            os.write(self._fd, line.encode("utf-8", "replace"))
+            os.write(self._fd, f"{head}{line}\n".encode("utf-8", "replace"))
         except OSError:
             return
+
+    def _new_head(self, process: str) -> str:
+        now = time.localtime(self._second)
+        stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
+        head = self._heads[process] = f"{stamp} {self._origin}{process}{self._pid}"
+        return head
 
 
 @implementer(ILogObserver)
