@@ -62,7 +62,7 @@ class QueueDirectory:
             found = files.stat(f"{self.path}/incoming")
         except (FileNotFoundError, NotADirectoryError):
             raise NoQueueDirectory(
-                f"{self.path} is no queue directory; name the service's configuration with -c FILE, "
+                f"{self.path} is no queue directory; start the service once, it makes one; or name its configuration with -c FILE, "
                 "or the directory with -o queue_directory=DIR"
             ) from None
         # What root makes must be the service's, or the service could not use it.

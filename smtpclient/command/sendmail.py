@@ -51,7 +51,7 @@ _CODES = {
 }
 
 _HINTS = {
-    os.EX_CANTCREAT: "; name the service's configuration with -c FILE",
+    os.EX_CANTCREAT: "; start the service once, it makes the queue directory; or name its configuration with -c FILE",
     os.EX_NOPERM: "; the queue is for the service's user, others hand their mail to its submission server",
 }
 

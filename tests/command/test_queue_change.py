@@ -250,7 +250,7 @@ class Errors(ChangeCase):
         elsewhere = os.path.abspath(self.mktemp())
         self.path = elsewhere
         self.assertEqual(self.perform("list"), os.EX_CONFIG)
-        self.assertIn(f"{elsewhere} is no queue directory; name the service's configuration", self.stderr.getvalue())
+        self.assertIn(f"{elsewhere} is no queue directory; start the service once", self.stderr.getvalue())
         self.assertFalse(os.path.exists(elsewhere))
 
     def failing(self, error: OSError) -> int:

@@ -309,7 +309,7 @@ class RefusalTests(SendmailCase, SynchronousTestCase):
                 self.assertIn(os.strerror(error), complaint)
         code, _, complaint = self.sendmail("-o", "queue_directory=/nonexistent", "r@y.test")
         self.assertEqual(os.EX_CANTCREAT, code)
-        self.assertIn("/nonexistent/incoming: No such file or directory; name the service's configuration", complaint)
+        self.assertIn("/nonexistent/incoming: No such file or directory; start the service once", complaint)
         code, _, complaint = self.sendmail("-o", f"queue_minfree={10**18}", "r@y.test")
         self.assertEqual(os.EX_TEMPFAIL, code)
 
