@@ -62,8 +62,8 @@ class QueueDirectory:
             found = files.stat(f"{self.path}/incoming")
         except (FileNotFoundError, NotADirectoryError):
             raise NoQueueDirectory(
-                f"{self.path} is no queue directory; start the service once, it makes one; or name its configuration with -c FILE, "
-                "or the directory with -o queue_directory=DIR"
+                f"{self.path} is no queue directory; start the service once, it makes one; or name its "
+                "configuration with -c FILE, or the directory with -o queue_directory=DIR"
             ) from None
         # What root makes must be the service's, or the service could not use it.
         owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
