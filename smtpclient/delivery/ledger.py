@@ -73,8 +73,11 @@ class Ledger:
         """
         if not decided:
             return
-        done: Collection[int] = {id(recipient) for recipient, _ in decided}
-        self.left = tuple(recipient for recipient in self.left if id(recipient) not in done)
+        if len(decided) == len(self.left):
+            self.left = ()
+        else:
+            done: Collection[int] = {id(recipient) for recipient, _ in decided}
+            self.left = tuple(recipient for recipient in self.left if id(recipient) not in done)
         outcomes = [self._outcome(recipient, verdict, peer, session) for recipient, verdict in decided]
         if any(outcome.disposition is not Disposition.DEFERRED for outcome in outcomes):
             self._site_failure = None  # it did answer for somebody

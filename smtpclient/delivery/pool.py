@@ -57,7 +57,7 @@ class PoolSettings:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Parked:
     session: Session
     timer: IDelayedCall
@@ -97,9 +97,8 @@ class Pool:
 
     def take(self, key: Key) -> Session | None:
         """A session under the key that stands, the one used last; or None."""
-        while key in self._parked:
-            session = self._parked[key][-1].session
-            self._remove(key, session)
+        while waiting := self._parked.get(key):
+            session = self._release(key, waiting, waiting[-1])
             if session.channel.usable:
                 return session
             session.channel.abort()
@@ -141,13 +140,16 @@ class Pool:
 
     def _remove(self, key: Key, session: Session) -> None:
         waiting = self._parked[key]
-        parked = next(parked for parked in waiting if parked.session is session)
+        self._release(key, waiting, next(parked for parked in waiting if parked.session is session))
+
+    def _release(self, key: Key, waiting: list[_Parked], parked: _Parked) -> Session:
         waiting.remove(parked)
         if not waiting:
             del self._parked[key]
         if parked.timer.active():
             parked.timer.cancel()
-        session.channel.on_idle_input = None
+        parked.session.channel.on_idle_input = None
+        return parked.session
 
 
 async def _leave(session: Session, *, patient: bool) -> None:

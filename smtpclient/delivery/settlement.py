@@ -85,10 +85,14 @@ class Settlement:
         expire now, for the report would not name it.
         """
         envelope = request.envelope
-        to_record = [outcome for outcome in outcomes if _wants_record(outcome)]
+        to_record: list[Outcome] = []
+        settled: list[Outcome] = []
+        for outcome in outcomes:
+            (to_record if _wants_record(outcome) else settled).append(outcome)
         # A crash while others are recorded must not send again what has been sent.
-        settled = [outcome for outcome in outcomes if not _wants_record(outcome)]
         self._finish(envelope, settled, recorded=False)
+        if not to_record:
+            return settled
         # All at once: records that arrive while the disk is busy share one trip to it.
         under_way = [Deferred.fromCoroutine(self._record(envelope, outcome)) for outcome in to_record]
         recorded = [await record for record in under_way]
@@ -154,7 +158,9 @@ def _wants_record(outcome: Outcome) -> bool:
     """All but a success that nobody wants to hear of, or that the next server reports (RFC 3461 section 5.2.2)."""
     if outcome.disposition is not Disposition.SENT:
         return True
-    return bool(outcome.recipient.notify & Notify.SUCCESS) and not outcome.relayed_dsn
+    # Most recipients have no wish at all, and the flags of an enum are slow to tell.
+    wishes = outcome.recipient.notify
+    return bool(wishes) and Notify.SUCCESS in wishes and not outcome.relayed_dsn
 
 
 def _deferred(outcome: Outcome, status: str, reason: str) -> Outcome:

@@ -13,7 +13,7 @@ Promises:
   replies and commands in step;
 * memory is bounded whatever the server sends: a line is cut at ``LINE_LIMIT``, the text of a reply at
   ``TEXT_LIMIT``, and a reply that goes on beyond ``REPLY_LIMIT`` bytes raises :class:`ReplyTooLong`;
-* codes are digits ``0`` to ``9`` only, and control characters in the text, and what is not UTF-8, become ``?`` (a TAB, a
+* codes are digits ``0`` to ``9`` only; control characters in the text, and what is not UTF-8, become ``?`` (a TAB, a
   blank): no server can forge a line of a log or a report.
 
 Does not: judge. Whether a code was wanted is for ``smtpclient.smtp.verdict``.
@@ -142,7 +142,6 @@ class ReplyParser:
             reply = self._line(line[:LINE_LIMIT].rstrip(b"\r"))
             if reply is not None:
                 replies.append(reply)
-                self._begin()
         if self._seen + len(rest) > REPLY_LIMIT:
             raise ReplyTooLong(replies)
         if len(rest) > LINE_LIMIT:
@@ -154,12 +153,16 @@ class ReplyParser:
 
     def _line(self, line: bytes) -> Reply | None:
         """Take one whole line; give the reply that it ends, if it does."""
-        mark = line[3:4]
-        is_reply = len(line) >= 3 and line[:3].isdigit() and mark in (b"", b" ", b"-")
+        code, mark = line[:3], line[3:4]
+        is_reply = len(code) == 3 and code.isdigit() and mark in b" -"  # or nothing, which is in everything
         is_last = is_reply and mark != b"-"
         if self._text_size < TEXT_LIMIT or is_last:  # the line that decides is kept even where the text was cut
             self._lines.append(printable(line.replace(b"\t", b" ").decode("utf-8", "surrogateescape")))
             self._text_size += len(line) + 1
         if not is_reply:
             self._garbage += 1
-        return Reply(int(line[:3]), "\n".join(self._lines), self._garbage) if is_last else None
+        if not is_last:
+            return None
+        reply = Reply(int(code), "\n".join(self._lines), self._garbage)
+        self._begin()
+        return reply

@@ -151,6 +151,23 @@ class Order(SettlementTestCase):
         self.settle(outcome(SENT, offset=-1))
         self.assertEqual(self.events, ["log smtp sent", "tell u@x 2.0.0"])
 
+    def test_concluded(self) -> None:
+        """Where the message needs nothing more than this it is not marked: who removes it has been told."""
+        asked: list[tuple[str, int]] = []
+
+        def conclude(queue_id: str, count: int) -> bool:
+            asked.append((queue_id, count))
+            return len(asked) == 1
+
+        self.settle(outcome(SENT, "a@x", 1), outcome(SENT, "b@x", 2), outcome(BOUNCED, "c@x", 3), conclude=conclude)
+        self.assertEqual(asked, [("3A66D21A822", 2)])
+        self.assertEqual([event for event in self.events if "mark" in event], ["mark 3A66D21A822 [3]"])
+
+    def test_not_concluded(self) -> None:
+        """Where it does, it is marked; what is on record is marked without asking."""
+        self.settle(outcome(SENT), conclude=lambda queue_id, count: False)
+        self.assertIn("mark 3A66D21A822 [100]", self.events)
+
     def test_process(self) -> None:
         """The log carries the name that was given."""
         self.settle(outcome(SENT), process="relay")
