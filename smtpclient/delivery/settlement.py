@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from smtpclient.interfaces import IBounceService, IDeferService, ITraceService
 from smtpclient.mail import address
 from smtpclient.mail.envelope import Envelope, Notify
-from smtpclient.mail.outcome import Delays, Disposition, Outcome
+from smtpclient.mail.outcome import Disposition, Outcome
 from smtpclient.mail.request import DeliveryRequest
 from smtpclient.observe.maillog import MailLog
 from smtpclient.observe.outcomes import Outcomes
