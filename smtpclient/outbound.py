@@ -25,15 +25,15 @@ from random import Random, SystemRandom
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.agent import Agent
-from smtpclient.delivery.attempt import Means, WalkSettings
 from smtpclient.delivery.connector import Connector, ConnectorSettings
 from smtpclient.delivery.login import Logins
+from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.delivery.routing import Route, Routing
 from smtpclient.delivery.security import Security
@@ -43,6 +43,7 @@ from smtpclient.dns.native import NativeLookup
 from smtpclient.dns.own_addresses import OwnAddresses
 from smtpclient.dns.resolver import Resolver
 from smtpclient.interfaces import IBounceService, IDeferService, IResolver, ITraceService
+from smtpclient.mail import shortage
 from smtpclient.mail.envelope import Envelope, NewMessage, Recipient
 from smtpclient.mail.outcome import Delays, Disposition, Outcome, Peer, SiteFailure
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
@@ -54,6 +55,7 @@ from smtpclient.queue.active_message import Tally
 from smtpclient.queue.completion import Completion, Ending
 from smtpclient.queue.files import Files
 from smtpclient.queue.poller import Poller, PollerSettings
+from smtpclient.queue.record import CorruptQueueFile
 from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
@@ -115,6 +117,9 @@ class Outbound(MultiService):
         self._files = files or Files(reactor, self._threads)
         self.spool = self._new_spool()
         self._reports = self._new_reports(bounce, defer, trace)
+        self._notices = PostmasterNotices(
+            ReportSettings.from_parameters(parameters), self._enqueue, self.maillog, reactor, self._random
+        )
         self.agent = self._new_agent(resolver)
         self._settlement = Settlement(
             self.spool.mark_done,
@@ -197,15 +202,8 @@ class Outbound(MultiService):
             warn=warn,
         )
         settings = ExchangerSettings.from_parameters(parameters)
-        notices = PostmasterNotices(
-            ReportSettings.from_parameters(parameters), self._enqueue, self.maillog, reactor, self._random
-        )
-
         # Files of TLS are read here: later there may be other rights, and another root.
         security = Security.from_parameters(parameters, resolver, reactor.seconds, self.maillog)
-
-        async def notify(transcript: Sequence[str], peer: Peer, envelope: Envelope, reason: str) -> None:
-            await notices.protocol_error(transcript, peer, envelope.queue_id, reason, envelope.sender)
 
         return Agent(
             Means(
@@ -217,10 +215,12 @@ class Outbound(MultiService):
                 reactor,
                 self.maillog,
                 PeerPatterns(parameters.words("debug_peer_list")),
-                notify if "protocol" in parameters.words("notify_classes") else None,
+                self._notify,
                 security,
                 Logins.from_parameters(parameters, reactor, self.maillog, self._random, self._in_thread),
             )
+                parameters.integer("debug_peer_level"),
+                transcripts=not {"protocol", "policy"}.isdisjoint(parameters.words("notify_classes")),
         )
 
     async def _in_thread(self, respond: Callable[[bytes], bytes], challenge: bytes) -> bytes:
@@ -257,7 +257,20 @@ class Outbound(MultiService):
     # -- the way of a request -------------------------------------------------------------------------------------
 
     async def _deliver(self, request: DeliveryRequest) -> DeliveryResult:
-        return await self.agent.deliver(request, self._settlement.settle)
+        try:
+            return await self.agent.deliver(request, self._settlement.settle)
+        except (CancelledError, CorruptQueueFile):
+            raise
+        except Exception as why:
+            what = f"{type(why).__name__}: {why}"
+            await self._notify("resource" if shortage.is_one(why) else "software", (), None, request.envelope, what)
+            raise
+
+    async def _notify(
+        self, error_class: str, transcript: Sequence[str], peer: Peer | None, envelope: Envelope, reason: str
+    ) -> None:
+        """Tell the postmaster, if errors of this class are wanted."""
+        await self._notices.error(error_class, transcript, peer, envelope.queue_id, reason, envelope.sender)
 
     async def _postpone(self, request: DeliveryRequest, failure: SiteFailure) -> DeliveryResult:
         """Settle a request whose destination is not to be contacted now."""

@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "mail.address",
         "mail.envelope",
         "mail.outcome",
+        "mail.shortage",
         "observe.maillog",
         "queue.concurrency",
         "queue.content_records",
@@ -167,6 +168,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "delivery.agent",
         "delivery.attempt",
+        "delivery.means",
         "delivery.settlement",
     ),
     # 7: scheduling; the commands beside the service

@@ -6,7 +6,9 @@ that records outcomes; the walk through the addresses is :class:`smtpclient.deli
 """
 
 from smtpclient.delivery import refusal
-from smtpclient.delivery.attempt import Attempt, Means, Settle
+from smtpclient.delivery.attempt import Attempt
+from smtpclient.delivery.ledger import Settle
+from smtpclient.delivery.means import Means
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 
 

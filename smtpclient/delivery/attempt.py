@@ -33,87 +33,28 @@ Promises: when :meth:`Attempt.run` ends, by whatever end, no connection of this 
 is final is settled once. It raises only what settling or reading the content raises, and when it is cancelled.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from smtpclient.config.parameters import Parameters
 from smtpclient.delivery import destination
-from smtpclient.delivery.connector import Connector
 from smtpclient.delivery.ledger import Ledger, Settle
-from smtpclient.delivery.login import Login, Logins
+from smtpclient.delivery.login import Login
+from smtpclient.delivery.means import Means
 from smtpclient.delivery.opening import NoSession, Opening
-from smtpclient.delivery.pool import Key, Pool
-from smtpclient.delivery.security import IN_CLEAR, Barred, Security
+from smtpclient.delivery.pool import Key
+from smtpclient.delivery.security import IN_CLEAR, Barred
 from smtpclient.delivery.session import Session
-from smtpclient.dns.exchangers import Exchanger, ExchangerLookup, Exchangers, LookupFailure
-from smtpclient.mail.envelope import Envelope, Recipient
+from smtpclient.dns.exchangers import Exchanger, Exchangers, LookupFailure
+from smtpclient.mail.envelope import Recipient
 from smtpclient.mail.outcome import Disposition, Peer
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
-from smtpclient.observe.maillog import MailLog
-from smtpclient.observe.peers import PeerPatterns
 from smtpclient.smtp import command, verdict
-from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.transaction import Transaction
 from smtpclient.smtp.verdict import Verdict
 from smtpclient.tls.policy import CLEAR, TlsPolicy
-
-__all__ = ["Attempt", "Means", "Notify", "Settle", "WalkSettings"]
-
-Notify = Callable[[Sequence[str], Peer, Envelope, str], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class WalkSettings:
-    """
-    How addresses are walked.
-
-    :param port: where servers listen unless the next hop says otherwise.
-    :param fallback_relays: next hops to try when the destination is not found or unreachable.
-    :param relayhost: as configured: a smarthost that is not found is the operator's mistake, not the sender's.
-    :param session_limit: sessions for one request; 1: nothing after the greeting moves on; 0: no limit.
-    """
-
-    port: int = 25
-    fallback_relays: tuple[str, ...] = ()
-    relayhost: str = ""
-    session_limit: int = 1
-
-    @classmethod
-    def from_parameters(cls, parameters: Parameters) -> "WalkSettings":
-        """Take the settings from the parameters."""
-        return cls(
-            destination.port_number(parameters.text("smtp_tcp_port")),
-            tuple(parameters.words("smtp_fallback_relay")),
-            parameters.text("relayhost"),
-            parameters.integer("smtp_mx_session_limit"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """
-    What an attempt works with; one value for all attempts of an agent.
-
-    :param notify: sends the postmaster the transcript of a session with protocol errors; None: nobody wants it.
-    :param security: decides about TLS; None: there is none.
-    :param logins: where to log in, and as whom; None: nowhere.
-    """
-
-    settings: WalkSettings
-    dialogue: DialogueSettings
-    lookup: ExchangerLookup
-    connector: Connector
-    pool: Pool
-    clock: IReactorTime
-    maillog: MailLog
-    debug_peers: PeerPatterns = field(default_factory=lambda: PeerPatterns(()))
-    notify: Notify | None = None
-    security: Security | None = None
-    logins: Logins | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +220,8 @@ class Attempt:
             means.clock,
             means.maillog,
             means.debug_peers,
-            transcripts=means.notify is not None,
+            transcripts=means.notify is not None and means.transcripts,
+            debug_level=means.debug_level,
         )
 
     async def _go_on(self, no: NoSession, *, last: bool, stay: bool = False) -> None:
@@ -289,6 +231,10 @@ class Attempt:
         :param stay: it is tried once more.
         """
         self._ledger.note(no.verdict, no.peer)
+        if no.shortage:
+            await self._ledger.conclude(no.verdict, None)
+            await self._notify("resource", (), None, no.verdict.reason)
+            return
         try:
             if no.peer is None:
                 self._means.maillog.info("smtp", no.verdict.reason)
@@ -379,14 +325,19 @@ class Attempt:
         await self._report(session, fate)
 
     async def _report(self, session: Session, fate: Verdict) -> None:
-        """Send the postmaster a transcript of a session with protocol errors."""
-        if self._means.notify is None or session.transcript is None or not session.is_suspect:
+        """Send the postmaster a transcript of a session that went wrong in a way that is of interest."""
+        lines = tuple(session.transcript.lines) if session.transcript is not None else ()
+        for error_class in session.error_classes:
+            await self._notify(error_class, lines, session.peer, fate.reason)
+
+    async def _notify(self, error_class: str, transcript: Sequence[str], peer: Peer | None, reason: str) -> None:
+        if self._means.notify is None:
             return
         envelope = self._request.envelope
         try:
-            await self._means.notify(tuple(session.transcript.lines), session.peer, envelope, fate.reason)
+            await self._means.notify(error_class, transcript, peer, envelope, reason)
         except Exception as why:
-            self._means.maillog.warning("smtp", f"cannot tell the postmaster about {session.peer}: {why}")
+            self._means.maillog.warning("smtp", f"cannot tell the postmaster about {peer or 'a delivery'}: {why}")
             self._log.failure("{queue_id}: the postmaster's notice failed", queue_id=envelope.queue_id)
 
 

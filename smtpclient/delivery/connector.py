@@ -14,6 +14,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from smtpclient.config.parameters import Parameters
+from smtpclient.mail import shortage
 from smtpclient.smtp.channel import Channel
 
 _FOR_EVER = 3600.0
@@ -21,6 +22,10 @@ _FOR_EVER = 3600.0
 
 class Unreachable(Exception):
     """No connection came about; the text is the system's own."""
+
+
+class Shortage(Exception):
+    """This machine has no more of something that a connection needs; the text is the system's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class _ChannelFactory(ClientFactory):
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         # Who was cancelled does not hear that it is the host's fault.
         if not self._cancelled:
-            self.connected.errback(Failure(Unreachable(_words(reason.value))))
+            self.connected.errback(Failure(_failure(reason.value)))
 
 
 class _AnnouncedChannel(Channel):
@@ -95,6 +100,7 @@ class Connector:
         Connect to an address literal.
 
         :raises Unreachable: when it does not come about in time.
+        :raises Shortage: when it is this machine that cannot.
         """
         local = self._settings.bind_address6 if ":" in address else self._settings.bind_address
         factory = _ChannelFactory(self._clock)
@@ -103,8 +109,14 @@ class Connector:
                 address, port, factory, self._settings.timeout or _FOR_EVER, (local, 0) if local else None
             )
         except (OSError, error.ConnectError) as why:
-            raise Unreachable(_words(why)) from why
+            raise _failure(why) from why
         return await factory.connected
+
+
+def _failure(why: BaseException | None) -> Exception:
+    """What a failure to connect means."""
+    is_ours = why is not None and shortage.is_one(why)
+    return Shortage(_words(why)) if is_ours else Unreachable(_words(why))
 
 
 def _words(why: BaseException | None) -> str:

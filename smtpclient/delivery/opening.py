@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
-from smtpclient.delivery.connector import Connector, Unreachable
+from smtpclient.delivery.connector import Connector, Shortage, Unreachable
 from smtpclient.delivery.login import Login, protection, without_login
 from smtpclient.delivery.session import Session
 from smtpclient.dns.exchangers import Exchanger
@@ -39,6 +39,7 @@ class NoSession:
         greeting moves on, this one does not.
     :param session: the connection that still stands, to be left politely; None when there is none.
     :param broke_tls: the handshake of TLS did not come to its end, or the connection was lost inside TLS.
+    :param shortage: this machine lacks something that no other address could do without.
     """
 
     verdict: Verdict
@@ -46,11 +47,12 @@ class NoSession:
     greeted: bool = False
     session: Session | None = None
     broke_tls: bool = False
+    shortage: bool = False
 
     @property
     def is_final(self) -> bool:
         """Whether no other address could do better."""
-        return self.verdict.disposition is Disposition.BOUNCED
+        return self.shortage or self.verdict.disposition is Disposition.BOUNCED
 
 
 class Opening:
@@ -59,6 +61,7 @@ class Opening:
 
     :param debug_peers: whose dialogue goes into the log.
     :param transcripts: remember every dialogue, for the postmaster.
+    :param debug_level: from 2 on, the log tells how long each reply took.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Opening:
         debug_peers: PeerPatterns,
         *,
         transcripts: bool,
+        debug_level: int = 1,
     ) -> None:
         self._connector = connector
         self._dialogue = dialogue
@@ -77,6 +81,7 @@ class Opening:
         self._maillog = maillog
         self._debug_peers = debug_peers
         self._transcripts = transcripts
+        self._debug_level = debug_level
 
     async def open(
         self,
@@ -98,6 +103,8 @@ class Opening:
         peer = Peer(exchanger.host, exchanger.address, exchanger.port)
         try:
             channel = await self._connector.connect(exchanger.address, exchanger.port)
+        except Shortage as why:
+            return NoSession(verdict.no_resource(str(why)), shortage=True)
         except Unreachable as why:
             return NoSession(verdict.unreachable(peer, str(why)))
         transcript = Transcript() if self._transcripts else None
@@ -136,7 +143,7 @@ class Opening:
         session = Session(channel, self._dialogue, peer, introduction.capabilities, now, transcript, securing)
         if refusal is None:
             return session
-        session.protocol_errors = refusal.verdict.protocol_error
+        session.note(refusal.verdict)
         if introduction.found_self:
             own_name = self._dialogue.own_name
             self._maillog.warning("smtp", f"host {peer} replied to HELO/EHLO with my own hostname {own_name}")
@@ -145,5 +152,6 @@ class Opening:
     def _trace(self, peer: Peer, transcript: Transcript | None) -> Trace | None:
         if not self._debug_peers.matches(peer.host, peer.address):
             return transcript
-        debug = DebugTrace(self._maillog, peer)
+        clock = self._clock.seconds if self._debug_level > 1 else None
+        debug = DebugTrace(self._maillog, peer, clock)
         return debug if transcript is None else Traces([debug, transcript])

@@ -16,6 +16,7 @@ from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.transaction import Transaction
+from smtpclient.smtp.verdict import Verdict
 from smtpclient.tls.handshake import Securing
 from smtpclient.tls.policy import FROM_FALLBACK
 
@@ -28,7 +29,6 @@ class Session:
     :param transcript: the dialogue so far, where a postmaster may want to see it.
     :param securing: TLS with the server, whether it came about or not; None: there was no thought of it.
     :ivar uses: how many messages it has carried.
-    :ivar protocol_errors: this message's dialogue, or the introduction, was against the protocol.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Session:
         self.opened = opened
         self.transcript = transcript
         self.uses = 0
-        self.protocol_errors = False
+        self._errors: dict[str, None] = {}
         self._settings = settings
         self._securing = securing
 
@@ -79,21 +79,27 @@ class Session:
             self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content
         )
         await transaction.run()
-        if any(verdict.protocol_error for verdict in transaction.verdicts.values()):
-            self.protocol_errors = True
+        for verdict in transaction.verdicts.values():
+            self.note(verdict)
         return transaction
 
     def _forget(self) -> None:
         """What went wrong with an earlier message, and was said for it, is not about the next one."""
-        self.protocol_errors = False
+        self._errors.clear()
         self.channel.garbage = 0
         if self.transcript is not None:
             self.transcript.lines.clear()
 
+    def note(self, verdict: Verdict) -> None:
+        """Remember what a verdict says about the dialogue, until the next message."""
+        if verdict.error_class:
+            self._errors[verdict.error_class] = None
+
     @property
-    def is_suspect(self) -> bool:
-        """Whether the postmaster may want to see the dialogue."""
-        return self.protocol_errors or self.channel.garbage > 0
+    def error_classes(self) -> tuple[str, ...]:
+        """Of what classes of ``notify_classes`` this message's dialogue, or the introduction, was."""
+        found = dict.fromkeys(["protocol"]) if self.channel.garbage else {}
+        return (*{**found, **self._errors},)
 
     async def reset(self) -> bool:
         """Undo a transaction that came to nothing (RSET); false when the session is of no more use."""

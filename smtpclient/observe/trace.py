@@ -5,7 +5,7 @@ Both are :class:`smtpclient.smtp.channel.Trace`. A transcript is bounded in line
 server decides how much there is to remember.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from smtpclient.mail.outcome import Peer
 from smtpclient.observe.maillog import MailLog, printable
@@ -17,20 +17,33 @@ LINE_LENGTH = 2048
 
 
 class DebugTrace:
-    """Logs ``> host[address]:port: command`` and ``< host[address]:port: reply line``."""
+    """
+    Logs ``> host[address]:port: command`` and ``< host[address]:port: reply line``.
 
-    def __init__(self, maillog: MailLog, peer: Peer) -> None:
+    :param seconds: a clock: then ``= host[address]:port: reply after 0.012 s`` follows each reply, counted from the
+        last thing that was said on either side; None: the times are not logged.
+    """
+
+    def __init__(self, maillog: MailLog, peer: Peer, seconds: Callable[[], float] | None = None) -> None:
         self._maillog = maillog
         self._peer = peer
+        self._seconds = seconds
+        self._since = seconds() if seconds is not None else 0.0
 
     def sent(self, line: str) -> None:
         """Log a command."""
+        if self._seconds is not None:
+            self._since = self._seconds()
         self._maillog.info("smtp", f"> {self._peer}: {line}")
 
     def received(self, reply: Reply) -> None:
         """Log a reply, line by line."""
         for line in reply.text.split("\n"):
             self._maillog.info("smtp", f"< {self._peer}: {line}")
+        if self._seconds is not None:
+            now = self._seconds()
+            self._maillog.info("smtp", f"= {self._peer}: reply after {max(now - self._since, 0.0):.3f} s")
+            self._since = now
 
 
 class Transcript:

@@ -20,11 +20,15 @@ Promises:
 Does not: open, close or choose connections; know queue files.
 """
 
+
+Known limits: where a server answers in the middle of the content and closes in the same instant, the failed write may
+be seen before the reply; the verdict is then that of a lost connection.
 from collections.abc import Sequence
 
 from smtpclient.interfaces import IContentReader, IMessageContent
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Peer
+from smtpclient.mail import shortage
 from smtpclient.smtp import command, verdict
 from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
@@ -220,7 +224,7 @@ class Transaction:
 
     def _open(self) -> IContentReader:
         try:
-            return self._content.open()
+            reader: IContentReader = self._content.open()
         except OSError as why:
             raise UnreadableContent(str(why)) from why
 

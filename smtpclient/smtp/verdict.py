@@ -23,6 +23,7 @@ time-out                       deferred     4.4.2         ``conversation with H[
 reply without end              deferred     4.5.0         ``host H[A] sent a reply without end while ...``
 2xx, 3xx before the dot        deferred     4.5.0         ``Protocol error: host H[A] said: ... (before ...)``
 no connection                  deferred     4.4.1         ``connect to H[A]:P: Connection refused``
+no local resource for one      deferred     4.3.0         ``local resource shortage: Too many open files``
 STARTTLS required, not offered deferred     4.7.4         ``TLS is required, but was not offered by host H[A]``
 STARTTLS required, refused     as above     as above      ``TLS is required, but host H[A] refused to start TLS: ...``
 TLS cannot be begun by us      deferred     4.7.5         ``TLS is required, but our TLS engine is unavailable``
@@ -80,6 +81,7 @@ class Verdict:
     :param protocol_error: the postmaster may want to see the session (``notify_classes = protocol``).
     """
 
+    :param shortage: this machine lacks something (``notify_classes = resource``).
     disposition: Disposition
     status: str
     reason: str
@@ -90,6 +92,16 @@ class Verdict:
     protocol_error: bool = False
 
 
+    shortage: bool = False
+
+    @property
+    def error_class(self) -> str:
+        """The class of ``notify_classes`` that this is in, or nothing; X.7.Y is policy (RFC 3463 section 3.8)."""
+        if self.protocol_error:
+            return "protocol"
+        if self.shortage:
+            return "resource"
+        return "policy" if self.status[1:].startswith(".7.") else ""
 def is_protocol_error(code: int) -> bool:
     """
     Whether a code that refuses hints at a fault in the dialogue rather than in the mail.
@@ -191,6 +203,11 @@ def over(peer: Peer, why: SessionOver, stage: Stage) -> Verdict:
 
 def unreachable(peer: Peer, why: str) -> Verdict:
     """No connection came about."""
+def no_resource(why: str) -> Verdict:
+    """This machine has no more of something; the server, and its destination, are not to blame."""
+    return Verdict(Disposition.DEFERRED, "4.3.0", f"local resource shortage: {why}", shortage=True)
+
+
     return Verdict(Disposition.DEFERRED, "4.4.1", f"connect to {peer}: {why}", site=True)
 
 
@@ -257,7 +274,7 @@ def unsafe_address(address: str) -> Verdict:
     return Verdict(Disposition.BOUNCED, "5.1.3", f"bad address syntax: <{shown}> cannot be put in a command")
 
 
-def local_data(peer: Peer, why: str) -> Verdict:
+def local_data(peer: Peer, why: str, *, shortage: bool = False) -> Verdict:
     """The content could not be read while the server waited for it."""
     return Verdict(Disposition.DEFERRED, "4.3.0", f"local data error while talking to {peer.name}: {why}")
 

@@ -13,9 +13,10 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 from twisted.test import iosim
 
-from smtpclient.delivery.attempt import Attempt, Means, WalkSettings
+from smtpclient.delivery.attempt import Attempt
 from smtpclient.delivery.connector import Unreachable
 from smtpclient.delivery.destination import Destination
+from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.dns.exchangers import Exchanger, Exchangers, LookupFailure
 from smtpclient.mail.envelope import Envelope
@@ -62,7 +63,7 @@ class MemoryConnector:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.scripts: dict[str, Script | str] = {}
+        self.scripts: dict[str, Script | str | Exception] = {}
         self.attempts: list[str] = []
         self.sessions: dict[str, list[ScriptedSession]] = {}
         self.pumps: list[iosim.IOPump] = []
@@ -73,6 +74,8 @@ class MemoryConnector:
         script = self.scripts[address]
         if isinstance(script, str):
             raise Unreachable(script)
+        if isinstance(script, Exception):
+            raise script
         server = ScriptedSession(script, self._clock)
         self.sessions.setdefault(address, []).append(server)
         channel = Channel(self._clock)
@@ -93,7 +96,8 @@ class World:
     """
     One agent and its network.
 
-    :param servers: name to script, or to the reason why it cannot be reached. Each gets the host ``mx-NAME.example``
+    :param servers: name to script, or to the reason why it cannot be reached, or to what connecting raises. Each gets
+        the host ``mx-NAME.example``
         and is an exchanger of ``example.org``, in the order given, at preferences 10, 20 and so on.
     :ivar settled: every batch of outcomes that was settled.
     :ivar notices: what the postmaster was told.
@@ -101,7 +105,7 @@ class World:
 
     def __init__(
         self,
-        servers: Mapping[str, Script | str],
+        servers: Mapping[str, Script | str | Exception],
         *,
         walk: WalkSettings | None = None,
         dialogue: DialogueSettings | None = None,
@@ -121,7 +125,7 @@ class World:
         maillog.publisher.addObserver(self._note_line)
         self.pool = Pool(pool or PoolSettings(), self.clock)
         self.settled: list[Sequence[Outcome]] = []
-        self.notices: list[tuple[Sequence[str], Peer, Envelope, str]] = []
+        self.notices: list[tuple[str, Sequence[str], Peer | None, Envelope, str]] = []
         self._change = settle
         self.means = Means(
             walk or WalkSettings(),
@@ -135,7 +139,7 @@ class World:
             self._notify if notify else None,
         )
 
-    def place(self, site: str, servers: Mapping[str, Script | str], *, preference: int = 0) -> None:
+    def place(self, site: str, servers: Mapping[str, Script | str | Exception], *, preference: int = 0) -> None:
         """
         Make servers the exchangers of a site.
 
@@ -210,8 +214,10 @@ class World:
         """The commands that a server got in its last session."""
         return " ".join(verb.partition(" ")[0] for verb in self.sessions(name)[-1].verbs)
 
-    async def _notify(self, transcript: Sequence[str], peer: Peer, message: Envelope, reason: str) -> None:
-        self.notices.append((transcript, peer, message, reason))
+    async def _notify(
+        self, error_class: str, transcript: Sequence[str], peer: Peer | None, message: Envelope, reason: str
+    ) -> None:
+        self.notices.append((error_class, transcript, peer, message, reason))
 
     def _note_line(self, event: LogEvent) -> None:
         self.lines.append(event["mail_line"])

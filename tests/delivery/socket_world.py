@@ -8,9 +8,9 @@ from twisted.internet import reactor
 from twisted.logger import LogEvent
 
 from smtpclient.delivery.agent import Agent
-from smtpclient.delivery.attempt import Means, WalkSettings
 from smtpclient.delivery.connector import Connector, ConnectorSettings
 from smtpclient.delivery.destination import Destination
+from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.dns.exchangers import Exchanger, Exchangers
 from smtpclient.mail.outcome import Outcome

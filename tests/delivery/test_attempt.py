@@ -1,12 +1,15 @@
 """Attempts: which addresses are tried, when an error moves on, and what is said in the end."""
 
+import errno
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.delivery.attempt import Attempt, WalkSettings
+from smtpclient.delivery.attempt import Attempt
+from smtpclient.delivery.connector import Shortage
+from smtpclient.delivery.means import WalkSettings
 from smtpclient.delivery.pool import PoolSettings
 from smtpclient.dns.exchangers import Exchangers
 from smtpclient.mail.envelope import Utf8
@@ -680,7 +683,7 @@ class Watching(SynchronousTestCase):
         """The reasons of the notices that the postmaster gets."""
         world = World({"a": server}, notify=True)
         world.deliver(**changes)
-        return [reason for _, _, _, reason in world.notices]
+        return [f"{error_class}: {reason}" for error_class, *_, reason in world.notices]
 
     def test_which_sessions(self) -> None:
         """Replies against the protocol, and lines that are none; not refusals, and not lost connections."""
@@ -698,7 +701,7 @@ class Watching(SynchronousTestCase):
         """The postmaster sees the whole session, QUIT and all, and learns whose message it was."""
         world = World({"a": Script({"mail": "500 5.5.2 what", "quit": "!default"}, ())}, notify=True)
         world.deliver()
-        [(transcript, peer, message, reason)] = world.notices
+        [(_, transcript, peer, message, reason)] = world.notices
         self.assertEqual(
             transcript,
             (
@@ -722,7 +725,39 @@ class Watching(SynchronousTestCase):
         world.deliver("u@x", backlog=lambda: True)
         self.assertEqual((world.attempts, len(world.notices)), ("a", 1))
         world.deliver("odd@x", backlog=lambda: True)
-        self.assertEqual([line[:9] for line in world.notices[1][0][:1]], ["Out: MAIL"])
+        self.assertEqual([line[:9] for line in world.notices[1][1][:1]], ["Out: MAIL"])
+
+    def test_policy(self) -> None:
+        """A refusal for reasons of policy is of another class than an error in the dialogue; one can be both."""
+        host = "host mx-a.example[192.0.2.1]"
+        refusal = f"{host} said: 550 5.7.1 you are on a list (in reply to RCPT TO command)"
+        self.assertEqual(self.notices(script(rcpt="550 5.7.1 you are on a list")), [f"policy: {refusal}"])
+        refusal = f"{host} refused to talk to me: 421 4.7.0 too many"
+        self.assertEqual(self.notices(script(connect="421 4.7.0 too many")), [f"policy: {refusal}"])
+        both = script(connect=["garbage", "220 mx"], mail="550 5.7.1 no")
+        self.assertEqual([notice.split(":")[0] for notice in self.notices(both)], ["protocol", "policy"])
+
+    def test_shortage(self) -> None:
+        """For want of a resource nothing else is tried, the postmaster hears of it, the destination is not blamed."""
+        world = World({"a": Shortage("Too many open files"), "b": GOOD}, notify=True)
+        result = world.deliver()
+        self.assertEqual((short(result), result.site_failure), (["deferred 4.3.0"], None))
+        self.assertEqual(world.attempts, "a")
+        [(error_class, transcript, peer, _, reason)] = world.notices
+        words = "local resource shortage: Too many open files"
+        self.assertEqual((error_class, transcript, peer, reason), ("resource", (), None, words))
+        self.assertEqual(result.outcomes[0].reason, words)
+
+    def test_shortage_while_reading(self) -> None:
+        """Content that cannot be opened for want of files is such a shortage, too."""
+        world = World({"a": GOOD}, notify=True)
+
+        class Unopened:
+            def open(self) -> Any:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+        self.assertEqual(short(world.deliver(content=Unopened())), ["deferred 4.3.0"])
+        self.assertEqual([error_class for error_class, *_ in world.notices], ["resource"])
 
     def test_notice_that_fails(self) -> None:
         """A notice that cannot be sent is a warning; the delivery is what it was."""
@@ -746,6 +781,15 @@ class Watching(SynchronousTestCase):
         world = World({"a": GOOD}, debug_peers=["mx-b.example"])
         world.deliver()
         self.assertEqual(world.lines, [])
+
+    def test_debug_level(self) -> None:
+        """At level 2 the time of each reply is logged, too."""
+        world = World({"a": script(mail=["!sleep 2", "!default"])}, debug_peers=["192.0.2.0/24"])
+        object.__setattr__(world.means, "debug_level", 2)
+        world.deliver()
+        peer = "mx-a.example[192.0.2.1]:25"
+        at = world.lines.index(f"< {peer}: 250 2.1.0 Ok") - 1
+        self.assertEqual(world.lines[at + 1 : at + 3], [f"< {peer}: 250 2.1.0 Ok", f"= {peer}: reply after 2.000 s"])
 
 
 class BrokenOff(SynchronousTestCase):

@@ -1,5 +1,7 @@
 """The connector, on real sockets."""
 
+import errno
+import os
 import socket
 
 from twisted.internet import error, reactor
@@ -10,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.delivery.connector import Connector, ConnectorSettings, Unreachable
+from smtpclient.delivery.connector import Connector, ConnectorSettings, Shortage, Unreachable
 from tests.smtp.scripted_server import Script, ScriptedServer
 
 
@@ -65,7 +67,6 @@ class Asked(SynchronousTestCase):
             error.NoRouteError(113): "No route to host",
             error.NoRouteError(101): "Network is unreachable",
             error.ConnectBindError(99, "x"): "Cannot assign requested address",
-            error.ConnectBindError(24, "x"): "Too many open files",
             error.ConnectError(string="something else"): "An error occurred while connecting: something else.",
             RuntimeError(): "RuntimeError",
         }
@@ -75,6 +76,14 @@ class Asked(SynchronousTestCase):
             self.factory.clientConnectionFailed(self.connector, Failure(why))
             found[why] = str(self.failureResultOf(self.connecting, Unreachable).value)
         self.assertEqual(found, table)
+
+    def test_shortages(self) -> None:
+        """What this machine has no more of is told apart."""
+        for number in (errno.EMFILE, errno.ENOBUFS, errno.ENOMEM):
+            self.connect("192.0.2.1", ConnectorSettings())
+            self.factory.clientConnectionFailed(self.connector, Failure(error.ConnectBindError(number, "x")))
+            found = str(self.failureResultOf(self.connecting, Shortage).value)
+            self.assertEqual(found, os.strerror(number))
 
     def test_cancelled(self) -> None:
         """Who no longer wants the connection stops the connecting, and is told of nothing that comes later."""

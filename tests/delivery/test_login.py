@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.tables import Tables
 from smtpclient.delivery.access_token import NoToken
-from smtpclient.delivery.attempt import WalkSettings
 from smtpclient.delivery.credentials import CredentialLookup, CredentialSettings
 from smtpclient.delivery.login import Login, Logins, LoginSettings
+from smtpclient.delivery.means import WalkSettings
 from smtpclient.delivery.pool import PoolSettings
 from smtpclient.mail.outcome import Peer
 from smtpclient.smtp.capability import Capabilities

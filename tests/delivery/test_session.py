@@ -81,7 +81,7 @@ class Sessions(SynchronousTestCase):
         suspect = []
         for address in ("u@a", "odd@a", "u@a", "garbage@a", "u@a"):
             self.transact(session, address)
-            suspect.append(session.is_suspect)
+            suspect.append(bool(session.error_classes))
             if address == "odd@a":
                 self.conversation.run(session.reset())
         self.assertEqual(suspect, [False, True, False, True, False])

@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from smtpclient.delivery.attempt import WalkSettings
+from smtpclient.delivery.means import WalkSettings
 from smtpclient.interfaces import IContentReader, IMessageContent
 from tests.delivery.memory_network import short
 from tests.delivery.socket_world import SocketWorld, unused_port

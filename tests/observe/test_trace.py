@@ -1,5 +1,6 @@
 """The dialogue line by line."""
 
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,6 +29,24 @@ class Debugging(SynchronousTestCase):
                 ("smtp", "< mx.example[192.0.2.1]:25: 250 two"),
             ],
         )
+
+    def test_times(self) -> None:
+        """With a clock it is said how long each reply took; of several at once each counts from the one before."""
+        events: list[LogEvent] = []
+        clock = Clock()
+        maillog = MailLog(clock.seconds)
+        maillog.publisher.addObserver(events.append)
+        trace = DebugTrace(maillog, Peer("mx.example", "192.0.2.1", 25), clock.seconds)
+        for pause in (0.5, 0.25):
+            clock.advance(pause)
+            trace.received(Reply(250, "250 ok"))
+        clock.advance(7)
+        trace.sent("QUIT")
+        clock.advance(0.012)
+        trace.received(Reply(221, "221 bye"))
+        times = [event["mail_line"] for event in events if event["mail_line"].startswith("=")]
+        peer = "mx.example[192.0.2.1]:25"
+        self.assertEqual(times, [f"= {peer}: reply after {time} s" for time in ("0.500", "0.250", "0.012")])
 
 
 class Transcripts(SynchronousTestCase):

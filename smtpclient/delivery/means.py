@@ -1,0 +1,78 @@
+"""
+What delivery attempts work with, and how they walk: one value for all attempts of an agent.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from twisted.internet.interfaces import IReactorTime
+
+from smtpclient.config.parameters import Parameters
+from smtpclient.delivery import destination
+from smtpclient.delivery.connector import Connector
+from smtpclient.delivery.login import Logins
+from smtpclient.delivery.pool import Pool
+from smtpclient.delivery.security import Security
+from smtpclient.dns.exchangers import ExchangerLookup
+from smtpclient.mail.envelope import Envelope
+from smtpclient.mail.outcome import Peer
+from smtpclient.observe.maillog import MailLog
+from smtpclient.observe.peers import PeerPatterns
+from smtpclient.smtp.settings import DialogueSettings
+
+Notify = Callable[[str, Sequence[str], Peer | None, Envelope, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class WalkSettings:
+    """
+    How addresses are walked.
+
+    :param port: where servers listen unless the next hop says otherwise.
+    :param fallback_relays: next hops to try when the destination is not found or unreachable.
+    :param relayhost: as configured: a smarthost that is not found is the operator's mistake, not the sender's.
+    :param session_limit: sessions for one request; 1: nothing after the greeting moves on; 0: no limit.
+    """
+
+    port: int = 25
+    fallback_relays: tuple[str, ...] = ()
+    relayhost: str = ""
+    session_limit: int = 1
+
+    @classmethod
+    def from_parameters(cls, parameters: Parameters) -> "WalkSettings":
+        """Take the settings from the parameters."""
+        return cls(
+            destination.port_number(parameters.text("smtp_tcp_port")),
+            tuple(parameters.words("smtp_fallback_relay")),
+            parameters.text("relayhost"),
+            parameters.integer("smtp_mx_session_limit"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """
+    What an attempt works with; one value for all attempts of an agent.
+
+    :param notify: tells the postmaster of an error, if its class is one of ``notify_classes``: class, transcript,
+        server, message, what it was; None: nobody wants it.
+    :param security: decides about TLS; None: there is none.
+    :param logins: where to log in, and as whom; None: nowhere.
+    :param debug_level: how much of the dialogue with ``debug_peers`` is logged: 1: the lines, 2: times, too.
+    :param transcripts: remember what is said, for the postmaster.
+    """
+
+    settings: WalkSettings
+    dialogue: DialogueSettings
+    lookup: ExchangerLookup
+    connector: Connector
+    pool: Pool
+    clock: IReactorTime
+    maillog: MailLog
+    debug_peers: PeerPatterns = field(default_factory=lambda: PeerPatterns(()))
+    notify: Notify | None = None
+    security: Security | None = None
+    logins: Logins | None = None
+    debug_level: int = 1
+    transcripts: bool = True
