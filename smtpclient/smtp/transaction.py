@@ -20,15 +20,12 @@ Promises:
 Does not: open, close or choose connections; know queue files.
 """
 
-
-Known limits: where a server answers in the middle of the content and closes in the same instant, the failed write may
-be seen before the reply; the verdict is then that of a lost connection.
 from collections.abc import Sequence
 
 from smtpclient.interfaces import IContentReader, IMessageContent
+from smtpclient.mail import shortage
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Peer
-from smtpclient.mail import shortage
 from smtpclient.smtp import command, verdict
 from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
@@ -94,7 +91,8 @@ class Transaction:
             self._fail_rest(verdict.over(self._peer, why, self.stage))
         except UnreadableContent as why:
             self._channel.abort()
-            self._fail_rest(verdict.local_data(self._peer, str(why)))
+            is_shortage = why.__cause__ is not None and shortage.is_one(why.__cause__)
+            self._fail_rest(verdict.local_data(self._peer, str(why), shortage=is_shortage))
         except BaseException:
             self._channel.abort()
             raise
@@ -224,7 +222,7 @@ class Transaction:
 
     def _open(self) -> IContentReader:
         try:
-            reader: IContentReader = self._content.open()
+            return self._content.open()
         except OSError as why:
             raise UnreadableContent(str(why)) from why
 

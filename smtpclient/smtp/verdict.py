@@ -79,9 +79,9 @@ class Verdict:
 
     :param site: the server as a whole is of no use now: other recipients will fare no better there.
     :param protocol_error: the postmaster may want to see the session (``notify_classes = protocol``).
+    :param shortage: this machine lacks something (``notify_classes = resource``).
     """
 
-    :param shortage: this machine lacks something (``notify_classes = resource``).
     disposition: Disposition
     status: str
     reason: str
@@ -90,8 +90,6 @@ class Verdict:
     in_doubt: bool = False
     site: bool = False
     protocol_error: bool = False
-
-
     shortage: bool = False
 
     @property
@@ -102,6 +100,8 @@ class Verdict:
         if self.shortage:
             return "resource"
         return "policy" if self.status[1:].startswith(".7.") else ""
+
+
 def is_protocol_error(code: int) -> bool:
     """
     Whether a code that refuses hints at a fault in the dialogue rather than in the mail.
@@ -201,13 +201,13 @@ def over(peer: Peer, why: SessionOver, stage: Stage) -> Verdict:
     return Verdict(Disposition.DEFERRED, "4.4.2", words, "", stage.command, doubt, site=True)
 
 
-def unreachable(peer: Peer, why: str) -> Verdict:
-    """No connection came about."""
 def no_resource(why: str) -> Verdict:
     """This machine has no more of something; the server, and its destination, are not to blame."""
     return Verdict(Disposition.DEFERRED, "4.3.0", f"local resource shortage: {why}", shortage=True)
 
 
+def unreachable(peer: Peer, why: str) -> Verdict:
+    """No connection came about."""
     return Verdict(Disposition.DEFERRED, "4.4.1", f"connect to {peer}: {why}", site=True)
 
 
@@ -276,7 +276,8 @@ def unsafe_address(address: str) -> Verdict:
 
 def local_data(peer: Peer, why: str, *, shortage: bool = False) -> Verdict:
     """The content could not be read while the server waited for it."""
-    return Verdict(Disposition.DEFERRED, "4.3.0", f"local data error while talking to {peer.name}: {why}")
+    words = f"local data error while talking to {peer.name}: {why}"
+    return Verdict(Disposition.DEFERRED, "4.3.0", words, shortage=shortage)
 
 
 def _positive(reply: Reply) -> str:
