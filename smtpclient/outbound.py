@@ -218,9 +218,9 @@ class Outbound(MultiService):
                 self._notify,
                 security,
                 Logins.from_parameters(parameters, reactor, self.maillog, self._random, self._in_thread),
-            )
                 parameters.integer("debug_peer_level"),
                 transcripts=not {"protocol", "policy"}.isdisjoint(parameters.words("notify_classes")),
+            )
         )
 
     async def _in_thread(self, respond: Callable[[bytes], bytes], challenge: bytes) -> bytes:
@@ -342,13 +342,12 @@ class Outbound(MultiService):
             self._log_file.after_fork()
         self.spool.prepare()
         try:
-            if self._has_threads:
-                self._threads.start()
+            self.start_threads()
             if self._wants_doors:
                 self._doors = _at_once(open_doors(self._reactor, self.spool.directory, self._trigger))
             super().startService()
         except BaseException:
-            self._stop_threads()
+            self.stop_threads()
             self.spool.close()
             raise
 
@@ -365,12 +364,18 @@ class Outbound(MultiService):
         for service in self._reports:
             await providers.close(service)
         self.spool.close()
-        self._stop_threads()
+        self.stop_threads()
         self._receipts.stop()
         if self._log_file is not None:
             self._log_file.close()
 
-    def _stop_threads(self) -> None:
+    def start_threads(self) -> None:
+        """Begin to do in threads what blocks; for who only asks and never starts the service."""
+        if self._has_threads:
+            self._threads.start()
+
+    def stop_threads(self) -> None:
+        """End the threads."""
         if self._has_threads:
             self._threads.stop()
 
