@@ -81,7 +81,7 @@ class EnvelopeReader:
     def _size_record(self, data: bytes) -> None:
         if _SIZES.fullmatch(data) is None:
             raise MalformedRecord(self._reader.offset, f"a size record that is not one: {data[:100]!r}")
-        self._sizes = [int(field) for field in data.split()] + [0, 0, 0]
+        self._sizes = [*map(int, data.split()), 0, 0, 0]
 
     def _segment(self, wanted: Mapping[int, Take], last: int) -> None:
         """Take every record up to the one that ends the segment."""
@@ -220,9 +220,7 @@ class EnvelopeReader:
         if not data:
             raise MalformedRecord(self._offset, "a recipient without address")
         original = address.from_bytes(self._original) if self._original != data else ""
-        self._recipients.append(
-            Recipient(address.from_bytes(data), original, self._offset, self._orcpt, self._notify)
-        )
+        self._recipients.append(Recipient(address.from_bytes(data), original, self._offset, self._orcpt, self._notify))
         self._forget_recipient()
 
     def _done(self, _data: bytes) -> None:

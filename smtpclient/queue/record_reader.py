@@ -44,6 +44,7 @@ class RecordReader:
     A reader that stands at the first record.
 
     :param fd: the open file; closing it is left to who opened it.
+    :raises OSError: when the file cannot be read.
     :ivar size: how long the file was when reading began.
     """
 
@@ -51,7 +52,7 @@ class RecordReader:
         self._files = files
         self._fd = fd
         self.size = size
-        self._window = b""
+        self._window = files.pread(fd, WINDOW, 0)
         self._base = 0
         self._at = 0  # index in the window of the next record
         self._last = 0  # and of the one last read
@@ -75,6 +76,13 @@ class RecordReader:
         :raises MalformedRecord: when there is none, or pointers go round in circles.
         :raises OSError: when the file cannot be read.
         """
+        window, at = self._window, self._at
+        if at + 2 <= len(window):
+            kind, length = window[at], window[at + 1]
+            end = at + 2 + length
+            if length < 0x80 and end <= len(window) and kind != record.POINTER:
+                self._last, self._at = at, end
+                return kind, window[at + 2 : end]
         kind, data = self._record()
         while kind == record.POINTER:
             self._follow(data)

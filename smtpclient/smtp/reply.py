@@ -22,12 +22,14 @@ Does not: judge. Whether a code was wanted is for ``smtpclient.smtp.verdict``.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smtpclient.observe.maillog import printable
 
 LINE_LIMIT = 2048
 TEXT_LIMIT = 32 * 1024
 REPLY_LIMIT = 1024 * 1024
+SHORT = 128  # bytes; longer lines are not worth remembering
 # What a line counts at least towards the limit, for each costs time however short it is.
 LINE_COST = 100
 
@@ -86,6 +88,23 @@ class Reply:
         return last[0] + ".0.0"
 
 
+@lru_cache(maxsize=256)
+def _whole_reply(line: bytes) -> Reply | None:
+    """
+    The reply that a line is all of; None where it is one of several.
+
+    Remembered, for nearly all that servers say is said again for the next message.
+    """
+    line = line.rstrip(b"\r")
+    if not (line[:3].isdigit() and line[3:4] in (b" ", b"") and len(line) >= 3):
+        return None
+    return Reply(int(line[:3]), _text(line))
+
+
+def _text(line: bytes) -> str:
+    return printable(line.replace(b"\t", b" ").decode("utf-8", "surrogateescape"))
+
+
 class ReplyTooLong(Exception):
     """
     The server's reply goes on for more than a client should listen to.
@@ -136,6 +155,11 @@ class ReplyParser:
         replies: list[Reply] = []
         *lines, rest = (self._buffer + data).split(b"\n")
         for line in lines:
+            if not self._seen and len(line) <= SHORT:
+                reply = _whole_reply(line)
+                if reply is not None:
+                    replies.append(reply)
+                    continue
             self._seen += max(len(line) + 1, LINE_COST)
             if self._seen > REPLY_LIMIT:
                 raise ReplyTooLong(replies)
@@ -157,7 +181,7 @@ class ReplyParser:
         is_reply = len(code) == 3 and code.isdigit() and mark in b" -"  # or nothing, which is in everything
         is_last = is_reply and mark != b"-"
         if self._text_size < TEXT_LIMIT or is_last:  # the line that decides is kept even where the text was cut
-            self._lines.append(printable(line.replace(b"\t", b" ").decode("utf-8", "surrogateescape")))
+            self._lines.append(_text(line))
             self._text_size += len(line) + 1
         if not is_reply:
             self._garbage += 1
