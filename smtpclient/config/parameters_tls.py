@@ -5,11 +5,35 @@ Part of the one table that ``smtpclient.config.parameters`` puts together. What 
 says is not looked at here but in ``smtpclient.tls.settings``: one that cannot be read makes mail that needs it wait.
 """
 
+import re
+
 from smtpclient.config.kinds import Kind, Row, section
 
 _BOOLEAN, _INTEGER, _TIME, _STRING = Kind.BOOLEAN, Kind.INTEGER, Kind.TIME, Kind.STRING
 _LIST, _TABLES = Kind.LIST, Kind.TABLES
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9._-]+")
 _LEVELS = ("", "none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure")
+
+
+def _some_text(text: str) -> None:
+    """
+    Accept a name.
+
+    :raises ValueError: when there is none.
+    """
+    if not text.strip():
+        raise ValueError("expected a name")
+
+
+def _plain_address(text: str) -> None:
+    """
+    Accept a mail address that can stand in a header as it is.
+
+    :raises ValueError: when it is none.
+    """
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("expected a mail address like postmaster@example.com")
+
 
 _HOW: tuple[tuple[str, Kind, str, str], ...] = (
     ("smtp_starttls_timeout", _TIME, "300s", "For STARTTLS and the handshake."),
@@ -60,6 +84,20 @@ _HOW: tuple[tuple[str, Kind, str, str], ...] = (
     ("smtp_tls_verify_cert_match", _LIST, "hostname", "The names that the level verify accepts."),
 )
 
+# Ours: in Postfix programs beside it do this.
+_DOMAINS_SAY = (
+    Row(
+        "smtp_mta_sts",
+        _STRING,
+        "none",
+        "Whether MTA-STS policies of destinations are followed; testing only reports what would fail.",
+        choices=("none", "testing", "enforce"),
+    ),
+    Row("smtp_tls_reporting", _BOOLEAN, "no", "Send domains that ask for them reports on how TLS with them works."),
+    Row("smtp_tls_report_organization", _STRING, "$mydomain", "The name of who reports.", check=_some_text),
+    Row("smtp_tls_report_contact", _STRING, "postmaster@$mydomain", "The author of reports.", check=_plain_address),
+)
+
 TLS_ROWS = section(
     "SMTP client: TLS",
     Row(
@@ -90,5 +128,6 @@ TLS_ROWS = section(
         only=("no", "yes"),
     ),
     *(Row(name, kind, default, sentence) for name, kind, default, sentence in _HOW),
+    *_DOMAINS_SAY,
     Row("tls_append_default_CA", _BOOLEAN, "no", "Trust the system's authorities besides those of the files."),
 )
