@@ -208,7 +208,7 @@ class Outbound(MultiService):
         return Agent(
             Means(
                 WalkSettings.from_parameters(parameters),
-                DialogueSettings.from_parameters(parameters),
+                DialogueSettings.from_parameters(parameters, self.maillog),
                 ExchangerLookup(resolver, settings, self._random, native, own, warn),
                 Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters)),
                 Pool(PoolSettings.from_parameters(parameters), reactor),

@@ -60,7 +60,7 @@ _OTHERS = """
     nested_header_checks newaliases_path non_fqdn_reject_code non_smtpd_milters openssl_path
     owner_request_special parent_domain_matches_subdomains permit_mx_backup_networks pickup_service_name
     pipe_delivery_status_filter plaintext_reject_code postlog_service_name prepend_delivered_header process_id
-    process_id_directory process_name propagate_unmatched_extensions proxy_read_maps proxy_write_maps
+    process_id_directory process_name proxy_read_maps proxy_write_maps
     queue_file_attribute_count_limit queue_service_name rbl_reply_maps readme_directory receive_override_options
     recipient_bcc_maps recipient_canonical_classes recipient_canonical_maps reject_code
     reject_tempfail_action relay_clientcerts relay_domains_reject_code relay_recipient_maps relocated_maps

@@ -177,7 +177,7 @@ CONTENT_ROWS = section(
     Row(
         "disable_mime_output_conversion",
         _BOOLEAN,
-        "yes",
+        "no",
         "Send 8-bit content as it is to servers without 8BITMIME; no turns it to quoted-printable.",
     ),
     Row(
@@ -198,25 +198,18 @@ CONTENT_ROWS = section(
     Row(
         "smtp_pix_workaround_delay_time", _TIME, "10s", "How long delay_dotcrlf waits before the final dot.", minimum=1
     ),
-    Row("smtp_generic_maps", _TABLES, "", "Tables that replace addresses on the way out.", honoured=False, only=("",)),
+    Row("smtp_generic_maps", _TABLES, "", "Tables that replace addresses on the way out, in envelope and header."),
     Row(
-        "smtp_header_checks",
-        _TABLES,
-        "",
-        "Tables of what is done with headers on the way out.",
-        honoured=False,
-        only=("",),
+        "propagate_unmatched_extensions",
+        _LIST,
+        "canonical, virtual",
+        "The kinds of table whose answers get the extension of the address; only generic means something here.",
+        choices=("canonical", "virtual", "alias", "forward", "include", "generic"),
     ),
-    Row("smtp_mime_header_checks", _TABLES, "", "The same for MIME headers.", honoured=False, only=("",)),
-    Row(
-        "smtp_nested_header_checks",
-        _TABLES,
-        "",
-        "The same for headers of attached messages.",
-        honoured=False,
-        only=("",),
-    ),
-    Row("smtp_body_checks", _TABLES, "", "The same for lines of the body.", honoured=False, only=("",)),
+    Row("smtp_header_checks", _TABLES, "", "Tables of what is done with header fields on the way out."),
+    Row("smtp_mime_header_checks", _TABLES, "", "The same for fields that describe a body, wherever they stand."),
+    Row("smtp_nested_header_checks", _TABLES, "", "The same for the headers of attached messages."),
+    Row("smtp_body_checks", _TABLES, "", "The same for lines of bodies."),
 )
 
 REUSE_ROWS = section(

@@ -5,6 +5,8 @@ What the dialogue needs to know of the configuration: one frozen value, taken fr
 from dataclasses import dataclass
 
 from smtpclient.config.parameters import Parameters
+from smtpclient.observe.maillog import MailLog
+from smtpclient.smtp.content_changes import ContentChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,8 @@ class DialogueSettings:
     Names, habits and time limits of the SMTP dialogue; limits are seconds.
 
     The defaults are those of the parameter table, so that tests may name only what they are about.
+
+    :param changes: what is changed of messages on their way out.
     """
 
     helo_name: str
@@ -34,10 +38,15 @@ class DialogueSettings:
     line_length_limit: int = 998
     dummy_mail_auth: bool = False
     discard_ehlo_keywords: frozenset[str] = frozenset()
+    changes: ContentChanges = ContentChanges()
 
     @classmethod
-    def from_parameters(cls, parameters: Parameters) -> "DialogueSettings":
-        """Take the settings from the ``smtp_`` parameters."""
+    def from_parameters(cls, parameters: Parameters, maillog: MailLog | None = None) -> "DialogueSettings":
+        """
+        Take the settings from the ``smtp_`` parameters.
+
+        :param maillog: where ``smtp_header_checks`` and its kin tell what they do; None: nowhere.
+        """
         return cls(
             helo_name=parameters.text("smtp_helo_name"),
             own_name=parameters.text("myhostname").lower(),
@@ -60,4 +69,5 @@ class DialogueSettings:
             discard_ehlo_keywords=frozenset(
                 word.upper() for word in parameters.words("smtp_discard_ehlo_keywords") if word != "silent-discard"
             ),
+            changes=ContentChanges.from_parameters(parameters, maillog or MailLog()),
         )

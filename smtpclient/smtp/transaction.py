@@ -15,7 +15,9 @@ Promises:
   says to that counts for nobody;
 * a server that answers in the middle of the content has decided, whether it hangs up then or not: the rest and the dot
   are not sent, so that its 4xx or 5xx is the whole truth. A 2xx there is no promise, and counts as none;
-* after the final dot, a connection that ends without a reply leaves doubt, and the verdict says so.
+* after the final dot, a connection that ends without a reply leaves doubt, and the verdict says so;
+* what the configuration changes of a message (``smtpclient.smtp.content_changes``) is seen by the server only. A
+  message that cannot be changed as it should be is not sent to its end.
 
 Does not: open, close or choose connections; know queue files.
 """
@@ -30,6 +32,7 @@ from smtpclient.smtp import command, verdict
 from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
 from smtpclient.smtp.content import END, WireEncoder
+from smtpclient.smtp.content_changes import ChangingReader, Unsendable
 from smtpclient.smtp.reply import Reply
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.verdict import Stage, Verdict
@@ -93,21 +96,31 @@ class Transaction:
             self._channel.abort()
             is_shortage = why.__cause__ is not None and shortage.is_one(why.__cause__)
             self._fail_rest(verdict.local_data(self._peer, str(why), shortage=is_shortage))
+        except Unsendable as why:
+            # Nothing but the end of the connection takes back what was sent of it.
+            self._channel.abort()
+            self._fail_rest(verdict.unsendable(why.status, str(why)))
         except BaseException:
             self._channel.abort()
             raise
 
     def _envelope_commands(self) -> tuple[bytes, list[tuple[int, bytes]]]:
         """MAIL and each RCPT; an address that cannot be a command gets its verdict here."""
-        quote = self._settings.quote_envelope
+        quote, changes = self._settings.quote_envelope, self._settings.changes
+        try:
+            announced = changes.announced(self._envelope, self._capabilities)
+            addressed = changes.addressed(self._recipients)
+        except Unsendable as why:
+            self._fail_rest(verdict.unsendable(why.status, str(why)))
+            return b"", []
         try:
             dummy_auth = self._settings.dummy_mail_auth
-            mail = command.mail_from(self._envelope, self._capabilities, quote=quote, dummy_auth=dummy_auth)
+            mail = command.mail_from(announced, self._capabilities, quote=quote, dummy_auth=dummy_auth)
         except command.UnsafeArgument:
-            self._fail_rest(verdict.unsafe_address(self._envelope.sender))
+            self._fail_rest(verdict.unsafe_address(announced.sender))
             return b"", []
         rcpts = []
-        for index, recipient in enumerate(self._recipients):
+        for index, recipient in enumerate(addressed):
             try:
                 rcpts.append((index, command.rcpt_to(recipient, self._capabilities, quote=quote)))
             except command.UnsafeArgument:
@@ -222,9 +235,11 @@ class Transaction:
 
     def _open(self) -> IContentReader:
         try:
-            return self._content.open()
+            reader: IContentReader = self._content.open()
         except OSError as why:
             raise UnreadableContent(str(why)) from why
+        changes = self._settings.changes.content_filter(self._envelope, self._capabilities)
+        return reader if changes is None else ChangingReader(reader, changes)
 
     def _conclude(self, reply: Reply) -> None:
         """The reply to the final dot decides for all recipients that were accepted."""

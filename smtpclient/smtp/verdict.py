@@ -33,6 +33,8 @@ TLS policy cannot be met       deferred     4.7.5         ``client TLS configura
 message over the SIZE limit    bounced      5.3.4         ``message size N exceeds size limit M of server ...``
 SMTPUTF8 missing               bounced      5.6.7         ``SMTPUTF8 is required, but was not offered by ...``
 content cannot be read         deferred     4.3.0         ``local data error while talking to ...``
+multiparts nested too deeply   bounced      5.6.0         ``MIME nesting exceeds safety limit``
+smtp_generic_maps is wrong     deferred     4.3.5         ``smtp_generic_maps: lookup of A returns non-address ...``
 address that is no argument    bounced      5.1.3         ``bad address syntax: <...> cannot be put in ...``
 the best server is ourselves   bounced      5.4.6         ``mail for NEXTHOP loops back to myself``
 a worse server is ourselves    deferred     4.4.6         the same
@@ -278,6 +280,15 @@ def local_data(peer: Peer, why: str, *, shortage: bool = False) -> Verdict:
     """The content could not be read while the server waited for it."""
     words = f"local data error while talking to {peer.name}: {why}"
     return Verdict(Disposition.DEFERRED, "4.3.0", words, shortage=shortage)
+
+
+def unsendable(status: str, why: str) -> Verdict:
+    """
+    The message cannot be changed as the configuration asks, and must not go out as it is.
+
+    :param status: of class 5 where that will be so for ever.
+    """
+    return Verdict(Disposition.BOUNCED if status.startswith("5") else Disposition.DEFERRED, status, why)
 
 
 def _positive(reply: Reply) -> str:

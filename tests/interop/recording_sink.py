@@ -27,11 +27,13 @@ class RecordingSink:
     """
     The server, running in threads of its own.
 
+    :param ehlo: what it answers to EHLO.
     :ivar transactions: what has been delivered, in order.
     """
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    def __init__(self, address: str = "127.0.0.1", ehlo: bytes = _EHLO) -> None:
         self.transactions: list[Transaction] = []
+        self._ehlo = ehlo
         self._news = threading.Condition()
         sink = self
 
@@ -71,7 +73,7 @@ class RecordingSink:
             reply = b"250 2.0.0 Ok\r\n"
             match verb.upper():
                 case "EHLO":
-                    reply = _EHLO
+                    reply = self._ehlo
                 case "MAIL":
                     current = Transaction(argument)
                 case "RCPT":
