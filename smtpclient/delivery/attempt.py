@@ -286,7 +286,7 @@ class Attempt:
         limit = capabilities.size_limit
         if limit and envelope.size > limit:
             return verdict.too_big(session.peer, envelope.size, limit)
-        if "SMTPUTF8" not in capabilities and command.needs_smtputf8(envelope):
+        if "SMTPUTF8" not in capabilities and command.needs_smtputf8(envelope, self._ledger.left):
             return verdict.needs_smtputf8(session.peer)
         return None
 

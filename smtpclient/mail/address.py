@@ -20,6 +20,7 @@ _ATOM = re.compile(
 )
 # Surrogates that stand for no byte, see from_bytes, can come from a program only, and have no bytes to be sent as.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _TO_QUOTE = re.compile(r'(["\\])')
 _QUOTED_PAIR = re.compile(r"\\(.)", re.S)
 
@@ -69,6 +70,11 @@ def internal(address: str) -> str:
 def is_safe(address: str) -> bool:
     """Whether the address holds no control character and so cannot break out of a command line, and has bytes."""
     return _UNSAFE.search(address) is None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether the text came from bytes that are UTF-8, all of them."""
+    return _SURROGATE.search(text) is None
 
 
 def to_bytes(text: str) -> bytes:

@@ -5,16 +5,19 @@ This is the only place where text from a message becomes a command. Everything p
 control characters: an address with a line break in it must never become a second command, nor one with a ``>`` in
 its domain a parameter.
 
-Parameters follow RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8) and RFC 3461 (RET, ENVID, NOTIFY, ORCPT).
+Parameters follow RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8) and RFC 3461 (RET, ENVID, NOTIFY, ORCPT; RFC
+6533 for addresses in UTF-8).
 """
 
 import re
+from collections.abc import Iterable
 
 from smtpclient.mail import address
 from smtpclient.mail.envelope import Envelope, Notify, Recipient, Return, Utf8
 from smtpclient.smtp.capability import Capabilities
 
 _XTEXT = re.compile(r"[^!-*,-<>-~]")
+_UXTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
 # In a domain, these would end the address and begin a parameter.
 _NOT_IN_DOMAIN = re.compile(r"[ <>]")
@@ -45,6 +48,11 @@ def xtext(text: str) -> str:
     return _XTEXT.sub(_escaped, text)
 
 
+def uxtext(text: str) -> str:
+    """Encode an address of the type ``utf-8`` as RFC 6533 section 3 asks: ``\\x{FC}`` for what is not plain."""
+    return _UXTEXT.sub(lambda found: f"\\x{{{ord(found[0]):02X}}}", text)
+
+
 def ehlo(name: str) -> bytes:
     """EHLO with our name."""
     return line("EHLO " + name)
@@ -55,16 +63,30 @@ def helo(name: str) -> bytes:
     return line("HELO " + name)
 
 
-def needs_smtputf8(envelope: Envelope) -> bool:
-    """Whether the message asks for SMTPUTF8 and has something in it that needs it."""
+def needs_smtputf8(envelope: Envelope, recipients: Iterable[Recipient] = ()) -> bool:
+    """
+    Whether the message asks for SMTPUTF8 and has something in it that needs it.
+
+    :param recipients: those of this transaction; queue files say nothing about them.
+    """
     # Most messages have no flag at all, and the flags of an enum are slow to tell.
-    return bool(envelope.utf8 and envelope.utf8 & Utf8.REQUESTED and envelope.utf8 & ~Utf8.REQUESTED)
+    if not envelope.utf8 or not envelope.utf8 & Utf8.REQUESTED:
+        return False
+    return bool(envelope.utf8 & ~Utf8.REQUESTED) or any(not one.address.isascii() for one in recipients)
 
 
-def mail_from(envelope: Envelope, capabilities: Capabilities, *, quote: bool = True, dummy_auth: bool = False) -> bytes:
+def mail_from(
+    envelope: Envelope,
+    capabilities: Capabilities,
+    recipients: Iterable[Recipient] = (),
+    *,
+    quote: bool = True,
+    dummy_auth: bool = False,
+) -> bytes:
     """
     MAIL with the parameters that the server offered and the message has use for.
 
+    :param recipients: those of this transaction: one of them may need SMTPUTF8.
     :param quote: quote the local part as RFC 5321 asks (``smtp_quote_rfc821_envelope``).
     :param dummy_auth: say ``AUTH=<>`` where we have logged in: it is we who did, not the sender (RFC 4954 section 5).
     :raises UnsafeArgument: when the sender cannot be put in a command.
@@ -74,7 +96,7 @@ def mail_from(envelope: Envelope, capabilities: Capabilities, *, quote: bool = T
         words.append(f"SIZE={envelope.size}")
     if "8BITMIME" in capabilities and envelope.encoding in ("8bit", "7bit"):
         words.append("BODY=8BITMIME" if envelope.encoding == "8bit" else "BODY=7BIT")
-    if "SMTPUTF8" in capabilities and needs_smtputf8(envelope):
+    if "SMTPUTF8" in capabilities and needs_smtputf8(envelope, recipients):
         words.append("SMTPUTF8")
     if "DSN" in capabilities:
         if envelope.envelope_id:
@@ -86,25 +108,36 @@ def mail_from(envelope: Envelope, capabilities: Capabilities, *, quote: bool = T
     return line(" ".join(words))
 
 
-def rcpt_to(recipient: Recipient, capabilities: Capabilities, *, quote: bool = True) -> bytes:
+def rcpt_to(
+    recipient: Recipient, capabilities: Capabilities, *, quote: bool = True, original: str = "", utf8: bool = False
+) -> bytes:
     """
     RCPT, with the recipient's wishes for delivery status notifications where the server can serve them.
 
+    A server with DSN is told the original recipient, whether the sender did so or not, so that its report can name it
+    (RFC 3461 section 5.2.1).
+
+    :param original: the recipient as it was before anything was rewritten; empty: as it is known to itself.
+    :param utf8: the message asked for SMTPUTF8, so that an address may be told as such.
     :raises UnsafeArgument: when the recipient cannot be put in a command.
     """
     text = f"RCPT TO:<{_form(recipient.address, quote)}>"
-    if (recipient.orcpt or recipient.notify) and "DSN" in capabilities:
-        text += _dsn_parameters(recipient)
+    if "DSN" in capabilities:
+        text += _dsn_parameters(recipient, original or recipient.original or recipient.address, utf8=utf8)
     return line(text)
 
 
-def _dsn_parameters(recipient: Recipient) -> str:
+def _dsn_parameters(recipient: Recipient, original: str, *, utf8: bool) -> str:
     words = ""
-    if recipient.orcpt:
-        kind, semicolon, orcpt = recipient.orcpt.partition(";")
-        # Without its type an ORCPT would be a syntax error, and cost the recipient.
-        if semicolon and _ADDRESS_TYPE.fullmatch(kind):
-            words += f" ORCPT={kind};{xtext(orcpt)}"
+    kind, semicolon, orcpt = recipient.orcpt.partition(";")
+    # Without its type an ORCPT would be a syntax error, and cost the recipient.
+    if not semicolon or not _ADDRESS_TYPE.fullmatch(kind):
+        orcpt = address.external(original)
+        kind = "utf-8" if utf8 and not orcpt.isascii() else "rfc822"
+    if kind.lower() != "utf-8":
+        words += f" ORCPT={kind};{xtext(orcpt)}"
+    elif address.is_utf8(orcpt):
+        words += f" ORCPT={kind};{uxtext(orcpt)}"
     if recipient.notify and Notify.NEVER in recipient.notify:
         words += " NOTIFY=NEVER"
     elif recipient.notify:

@@ -107,6 +107,15 @@ class Mail(SynchronousTestCase):
             {Utf8(0): "", Utf8.REQUESTED: "", Utf8.HEADER: "", Utf8.REQUESTED | Utf8.RECIPIENT: " SMTPUTF8"},
         )
 
+    def test_smtputf8_for_a_recipient(self) -> None:
+        """A recipient of this transaction that is not ASCII needs it, too, where it was asked for."""
+        offer = Capabilities(True, {"SMTPUTF8": ""})
+        jurgen, ascii_only = Recipient("j\u00fcrgen@example.org"), Recipient("u@example.org")
+        asked, unasked = envelope(utf8=Utf8.REQUESTED), envelope()
+        self.assertTrue(command.mail_from(asked, offer, [ascii_only, jurgen]).endswith(b" SMTPUTF8\r\n"))
+        self.assertTrue(command.mail_from(asked, offer, [ascii_only]).endswith(b"org>\r\n"))
+        self.assertTrue(command.mail_from(unasked, offer, [jurgen]).endswith(b"org>\r\n"))
+
     def test_dsn(self) -> None:
         """ENVID is encoded as RFC 3461 asks, then comes RET."""
         offer = Capabilities(True, {"DSN": ""})
@@ -142,21 +151,33 @@ class Rcpt(SynchronousTestCase):
             Notify.DELAY | Notify.SUCCESS: " NOTIFY=SUCCESS,DELAY",
             Notify.SUCCESS | Notify.FAILURE | Notify.DELAY: " NOTIFY=SUCCESS,FAILURE,DELAY",
         }
-        sent = {notify: command.rcpt_to(Recipient("a@b", notify=notify), ALL).decode()[13:-2] for notify in wishes}
+        sent = {notify: command.rcpt_to(Recipient("a@b", notify=notify), ALL).decode()[30:-2] for notify in wishes}
         self.assertEqual(sent, wishes)
 
     def test_orcpt(self) -> None:
         """ORCPT keeps its type, its address is encoded; one without a proper type would cost the recipient."""
         forms = {
             "rfc822;orig+x@example.org": " ORCPT=rfc822;orig+2Bx@example.org",
-            "utf-8;j\u00fc@example.org": " ORCPT=utf-8;j+C3+BC@example.org",
+            "utf-8;j\u00fc=\\+ @example.org": " ORCPT=utf-8;j\\x{FC}\\x{3D}\\x{5C}\\x{2B}\\x{20}@example.org",
+            "utf-8;not\udce9@example.org": "",
             "rfc822;with blank@example": " ORCPT=rfc822;with+20blank@example",
-            "no type": "",
-            ";empty type": "",
-            "rfc822 X=1;a@b": "",
+            "no type": " ORCPT=rfc822;a@b",
+            ";empty type": " ORCPT=rfc822;a@b",
+            "rfc822 X=1;a@b": " ORCPT=rfc822;a@b",
         }
         sent = {orcpt: command.rcpt_to(Recipient("a@b", orcpt=orcpt), ALL).decode()[13:-2] for orcpt in forms}
         self.assertEqual(sent, forms)
+
+    def test_orcpt_of_our_own(self) -> None:
+        """Where the sender gave none, a server with DSN is told the original recipient, in its quoted form."""
+        sent = {
+            command.rcpt_to(Recipient("a@b"), ALL).decode()[13:-2]: " ORCPT=rfc822;a@b",
+            command.rcpt_to(Recipient("a@b", "o p@c"), ALL).decode()[13:-2]: ' ORCPT=rfc822;"o+20p"@c',
+            command.rcpt_to(Recipient("a@b"), ALL, original="x+y@z").decode()[13:-2]: " ORCPT=rfc822;x+2By@z",
+            command.rcpt_to(Recipient("a@b", "\u00fc@c"), ALL).decode()[13:-2]: " ORCPT=rfc822;+C3+BC@c",
+            command.rcpt_to(Recipient("a@b", "\u00fc@c"), ALL, utf8=True).decode()[13:-2]: " ORCPT=utf-8;\\x{FC}@c",
+        }
+        self.assertEqual(list(sent), list(sent.values()))
 
     def test_orcpt_stands_before_notify(self) -> None:
         """Both, in the order that Postfix uses."""
