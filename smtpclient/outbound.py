@@ -20,55 +20,32 @@ Does not: drop privileges or change root (twistd does); rotate the log (:meth:`O
 """
 
 import dataclasses
-from collections.abc import Callable, Coroutine, Sequence
-from random import Random, SystemRandom
+from collections.abc import Coroutine, Sequence
+from random import Random
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+from twisted.internet.defer import Deferred
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.delivery.agent import Agent
-from smtpclient.delivery.connector import Connector, ConnectorSettings
-from smtpclient.delivery.login import Logins
-from smtpclient.delivery.means import Means, WalkSettings
-from smtpclient.delivery.pool import Pool, PoolSettings
+from smtpclient.delivery.assembly import Delivery
 from smtpclient.delivery.routing import Route, Routing
-from smtpclient.delivery.security import Security
-from smtpclient.delivery.settlement import Settlement
-from smtpclient.dns.exchangers import ExchangerLookup, ExchangerSettings
-from smtpclient.dns.native import NativeLookup
-from smtpclient.dns.own_addresses import OwnAddresses
-from smtpclient.dns.resolver import Resolver
 from smtpclient.interfaces import IBounceService, IDeferService, IResolver, ITraceService
-from smtpclient.mail import shortage
-from smtpclient.mail.envelope import Envelope, NewMessage, Recipient
-from smtpclient.mail.outcome import Delays, Disposition, Outcome, Peer, SiteFailure
+from smtpclient.mail.envelope import NewMessage, Recipient
+from smtpclient.mail.outcome import Delays, Disposition, Outcome, SiteFailure
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog, MailLogFile, ToTwisted
 from smtpclient.observe.outcomes import Outcomes
-from smtpclient.observe.peers import PeerPatterns
 from smtpclient.queue import intake
 from smtpclient.queue.active_message import Tally
 from smtpclient.queue.completion import Completion, Ending
 from smtpclient.queue.files import Files
 from smtpclient.queue.poller import Poller, PollerSettings
-from smtpclient.queue.record import CorruptQueueFile
 from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
-from smtpclient.queue.spool import Spool
 from smtpclient.queue.trigger import Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
-from smtpclient.report import providers
-from smtpclient.report.postmaster import PostmasterNotices
-from smtpclient.report.providers import Surroundings
-from smtpclient.report.settings import ReportSettings
-from smtpclient.smtp.settings import DialogueSettings
-
-_THREADS = 8
 
 
 class Outbound(MultiService):
@@ -107,28 +84,26 @@ class Outbound(MultiService):
         self.parameters = parameters
         self.outcomes = Outcomes()
         self._reactor = reactor
-        self._random = random or SystemRandom()
         self._receipts = Receipts()
         self.outcomes.subscribe(self._receipts.note)
         self._log_file: MailLogFile | None = None
         self.maillog = maillog or self._new_log()
-        self._threads = ThreadPool(0, _THREADS, "smtpclient")
-        self._has_threads = files is None
-        self._files = files or Files(reactor, self._threads)
-        self.spool = self._new_spool()
-        self._reports = self._new_reports(bounce, defer, trace)
-        self._notices = PostmasterNotices(
-            ReportSettings.from_parameters(parameters), self._enqueue, self.maillog, reactor, self._random
+        self._delivery = Delivery(
+            parameters,
+            reactor=reactor,
+            maillog=self.maillog,
+            submit=self._enqueue,
+            outcomes=self.outcomes,
+            conclude=self._conclude,
+            bounce=bounce,
+            defer=defer,
+            trace=trace,
+            resolver=resolver,
+            files=files,
+            random=random,
         )
-        self.agent = self._new_agent(resolver)
-        self._settlement = Settlement(
-            self.spool.mark_done,
-            *self._reports,
-            self.maillog,
-            self.outcomes,
-            soft_bounce=parameters.boolean("soft_bounce"),
-            conclude=lambda queue_id, delivered: self.scheduler.conclude(queue_id, delivered),
-        )
+        self.spool, self.agent = self._delivery.spool, self._delivery.agent
+        self._settlement = self._delivery.settlement
         self.scheduler = self._new_scheduler()
         polling = dataclasses.replace(PollerSettings.from_parameters(parameters), stop_patience=drain_time)
         self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
@@ -150,88 +125,10 @@ class Outbound(MultiService):
             maillog.publisher.addObserver(ToTwisted())
         return maillog
 
-    def _new_spool(self) -> Spool:
-        parameters = self.parameters
-        return Spool(
-            parameters.text("queue_directory"),
-            self._files,
-            self._reactor,
-            self.maillog,
-            hash_names=parameters.words("hash_queue_names"),
-            hash_depth=parameters.integer("hash_queue_depth"),
-            long_ids=parameters.boolean("enable_long_queue_ids"),
-            minimum_free=parameters.size("queue_minfree"),
-            warn_after=parameters.seconds("delay_warning_time"),
-        )
-
-    def _new_reports(
-        self, bounce: IBounceService | str, defer: IDeferService | str, trace: ITraceService | str
-    ) -> tuple[IBounceService, IDeferService, ITraceService]:
-        surroundings = Surroundings(
-            self.parameters,
-            self.spool,
-            self._files,
-            self._reactor,
-            self.maillog,
-            self._enqueue,
-            self._reactor,
-            self._random,
-        )
-
-        def service(kind: str, wanted: Any) -> Any:
-            return providers.provider(kind, wanted, surroundings) if isinstance(wanted, str) else wanted
-
-        return service("bounce", bounce), service("defer", defer), service("trace", trace)
-
-    def _new_agent(self, resolver: IResolver | None) -> Agent:
-        parameters, reactor = self.parameters, self._reactor
-        native = NativeLookup(reactor, self._threads)
-        if resolver is None:
-            resolver = Resolver.for_servers(
-                reactor, self._random, parameters.words("dns_servers"), parameters.seconds("dns_timeout")
-            )
-
-        def warn(sentence: str) -> None:
-            self.maillog.warning("smtp", sentence)
-
-        own = OwnAddresses(
-            parameters.words("inet_interfaces"),
-            parameters.words("proxy_interfaces"),
-            reactor.seconds,
-            native,
-            warn=warn,
-        )
-        settings = ExchangerSettings.from_parameters(parameters)
-        # Files of TLS are read here: later there may be other rights, and another root.
-        security = Security.from_parameters(parameters, resolver, reactor.seconds, self.maillog)
-
-        return Agent(
-            Means(
-                WalkSettings.from_parameters(parameters),
-                DialogueSettings.from_parameters(parameters, self.maillog),
-                ExchangerLookup(resolver, settings, self._random, native, own, warn),
-                Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters)),
-                Pool(PoolSettings.from_parameters(parameters), reactor),
-                reactor,
-                self.maillog,
-                PeerPatterns(parameters.words("debug_peer_list")),
-                self._notify,
-                security,
-                Logins.from_parameters(parameters, reactor, self.maillog, self._random, self._in_thread),
-                parameters.integer("debug_peer_level"),
-                transcripts=not {"protocol", "policy"}.isdisjoint(parameters.words("notify_classes")),
-            )
-        )
-
-    async def _in_thread(self, respond: Callable[[bytes], bytes], challenge: bytes) -> bytes:
-        """Compute what may take long where it holds up nobody."""
-        response: bytes = await deferToThreadPool(self._reactor, self._threads, respond, challenge)
-        return response
-
     def _new_scheduler(self) -> Scheduler:
         completion = Completion(
             self.spool,
-            *self._reports,
+            *self._delivery.reports,
             ScheduleSettings.from_parameters(self.parameters),
             self._reactor,
             self.maillog,
@@ -243,7 +140,7 @@ class Outbound(MultiService):
             return routing.route(recipient.address, sender)
 
         return Scheduler(
-            self._deliver,
+            self._delivery.deliver,
             self._postpone,
             route,
             self.spool.content,
@@ -256,21 +153,8 @@ class Outbound(MultiService):
 
     # -- the way of a request -------------------------------------------------------------------------------------
 
-    async def _deliver(self, request: DeliveryRequest) -> DeliveryResult:
-        try:
-            return await self.agent.deliver(request, self._settlement.settle)
-        except (CancelledError, CorruptQueueFile):
-            raise
-        except Exception as why:
-            what = f"{type(why).__name__}: {why}"
-            await self._notify("resource" if shortage.is_one(why) else "software", (), None, request.envelope, what)
-            raise
-
-    async def _notify(
-        self, error_class: str, transcript: Sequence[str], peer: Peer | None, envelope: Envelope, reason: str
-    ) -> None:
-        """Tell the postmaster, if errors of this class are wanted."""
-        await self._notices.error(error_class, transcript, peer, envelope.queue_id, reason, envelope.sender)
+    def _conclude(self, queue_id: str, delivered: int) -> bool:
+        return self.scheduler.conclude(queue_id, delivered)
 
     async def _postpone(self, request: DeliveryRequest, failure: SiteFailure) -> DeliveryResult:
         """Settle a request whose destination is not to be contacted now."""
@@ -310,7 +194,8 @@ class Outbound(MultiService):
             message,
             **{"attributes": {"log_message_origin": "local", "rewrite_context": "local"}, **wishes},
         )
-        return await self.enqueue(intake.prepare(submission, self.rules, self._reactor.seconds(), self._random))
+        now = self._reactor.seconds()
+        return await self.enqueue(intake.prepare(submission, self.rules, now, self._delivery.random))
 
     async def enqueue(self, message: NewMessage) -> Receipt:
         """
@@ -360,9 +245,7 @@ class Outbound(MultiService):
             await self._doors.close()
             self._doors = None
         await super().stopService()
-        await self.agent.close()
-        for service in self._reports:
-            await providers.close(service)
+        await self._delivery.close()
         self.spool.close()
         self.stop_threads()
         self._receipts.stop()
@@ -371,13 +254,11 @@ class Outbound(MultiService):
 
     def start_threads(self) -> None:
         """Begin to do in threads what blocks; for who only asks and never starts the service."""
-        if self._has_threads:
-            self._threads.start()
+        self._delivery.start_threads()
 
     def stop_threads(self) -> None:
         """End the threads."""
-        if self._has_threads:
-            self._threads.stop()
+        self._delivery.stop_threads()
 
     def reopen_log(self) -> None:
         """Go on in a new log file after the old one was moved away."""

@@ -182,6 +182,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # 6: the delivery agent
     (
         "delivery.agent",
+        "delivery.assembly",
         "delivery.attempt",
         "delivery.explainer",
         "delivery.rehearsal",
