@@ -20,13 +20,16 @@ Promises:
   message that cannot be changed as it should be is not sent to its end.
 
 Does not: open, close or choose connections; know queue files.
+
+Known limits: where a server answers in the middle of the content and closes in the same instant, the failed write may
+be seen before the reply; the verdict is then that of a lost connection.
 """
 
 from collections.abc import Sequence
 
 from smtpclient.interfaces import IContentReader, IMessageContent
 from smtpclient.mail import shortage
-from smtpclient.mail.envelope import Envelope, Recipient
+from smtpclient.mail.envelope import Envelope, Recipient, Utf8
 from smtpclient.mail.outcome import Peer
 from smtpclient.smtp import command, verdict
 from smtpclient.smtp.capability import Capabilities
@@ -115,16 +118,20 @@ class Transaction:
             return b"", []
         try:
             dummy_auth = self._settings.dummy_mail_auth
-            mail = command.mail_from(announced, self._capabilities, quote=quote, dummy_auth=dummy_auth)
+            mail = command.mail_from(announced, self._capabilities, addressed, quote=quote, dummy_auth=dummy_auth)
         except command.UnsafeArgument:
             self._fail_rest(verdict.unsafe_address(announced.sender))
             return b"", []
         rcpts = []
+        utf8 = bool(self._envelope.utf8) and Utf8.REQUESTED in self._envelope.utf8
         for index, recipient in enumerate(addressed):
+            original = self._recipients[index].original or self._recipients[index].address
             try:
-                rcpts.append((index, command.rcpt_to(recipient, self._capabilities, quote=quote)))
+                line = command.rcpt_to(recipient, self._capabilities, quote=quote, original=original, utf8=utf8)
             except command.UnsafeArgument:
                 self.verdicts[index] = verdict.unsafe_address(recipient.address)
+            else:
+                rcpts.append((index, line))
         return mail, rcpts
 
     async def _dialogue(self, mail: bytes, rcpts: list[tuple[int, bytes]]) -> bool:
