@@ -67,6 +67,7 @@ def _envelope(listed: Listed) -> Iterator[tuple[str, str]]:
         "full_name": envelope.full_name,
         "encoding": envelope.encoding,
         "smtputf8": str(envelope.utf8.name or "").lower().replace("|", ", "),
+        "tls": str(envelope.tls.name or "").lower(),
         "envelope_id": envelope.envelope_id,
         "return": "" if envelope.ret is Return.UNSPECIFIED else envelope.ret.name.lower(),
         **envelope.attributes,

@@ -39,6 +39,13 @@ class Utf8(enum.IntFlag):
     RECIPIENT = 8
 
 
+class TlsWish(enum.IntFlag):
+    """What a message asks of TLS on its way (RFC 8689), with the numbers that queue files use."""
+
+    OPTIONAL = 16  # TLS-Required: No
+    REQUIRED = 32  # REQUIRETLS
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """
@@ -78,6 +85,7 @@ class Envelope:
     :param encoding: ``7bit``, ``8bit`` or empty: what the submitter declared.
     :param envelope_id: RFC 3461 ENVID, decoded, or empty.
     :param attributes: every other ``name=value`` record of the envelope.
+    :param tls: what the message asks of TLS; both at once is the same as ``REQUIRED``.
     """
 
     queue_id: str
@@ -93,6 +101,7 @@ class Envelope:
     ret: Return = Return.UNSPECIFIED
     full_name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    tls: TlsWish = TlsWish(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +145,4 @@ class NewMessage:
     full_name: str = ""
     created: float | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    tls: TlsWish = TlsWish(0)

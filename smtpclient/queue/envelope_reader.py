@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from smtpclient.mail import address
-from smtpclient.mail.envelope import Envelope, Notify, QueuedMessage, Recipient, Return, Utf8
+from smtpclient.mail.envelope import Envelope, Notify, QueuedMessage, Recipient, Return, TlsWish, Utf8
 from smtpclient.queue import record
 from smtpclient.queue.record import MalformedRecord
 from smtpclient.queue.record_reader import RecordReader
@@ -32,6 +32,7 @@ _NUMBER = re.compile(r"[0-9]{1,11}")
 _NOTIFY = tuple(Notify(number) for number in range(16))
 _NO_NOTIFY = _NOTIFY[0]
 _UTF8 = tuple(Utf8(number) for number in range(16))
+_TLS = tuple(TlsWish(number << 4) for number in range(4))
 
 Take = Callable[["EnvelopeReader", bytes], None]
 
@@ -142,6 +143,7 @@ class EnvelopeReader:
         attributes = self._attributes
         created = self._number(attributes.pop("create_time", ""))
         ret = self._number(attributes.pop("ret_flags", ""))
+        tls = _TLS[self._sizes[5] >> 4 & 3]
         envelope = Envelope(
             queue_id=self._queue_id,
             sender=self._sender,
@@ -153,9 +155,10 @@ class EnvelopeReader:
             encoding=attributes.pop("encoding", ""),
             utf8=_UTF8[self._sizes[5] & 15],
             envelope_id=attributes.pop("envelope_id", ""),
-            ret=Return(ret) if ret in (1, 2) else Return.UNSPECIFIED,
+            ret=_return(ret, tls),
             full_name=self._full_name,
             attributes=attributes,
+            tls=tls,
         )
         return QueuedMessage(envelope, tuple(self._recipients), self._finished, self._warn_at, self._warn_offset)
 
@@ -235,6 +238,13 @@ class EnvelopeReader:
         self._original = b""
         self._orcpt = ""
         self._notify = _NO_NOTIFY
+
+
+def _return(number: int, tls: TlsWish) -> Return:
+    """What of the message a report may hold; no content of one that must not be seen (RFC 8689 section 5)."""
+    if tls and tls & TlsWish.REQUIRED:
+        return Return.HEADERS
+    return Return(number) if number in (1, 2) else Return.UNSPECIFIED
 
 
 def _named(name: str) -> Take:

@@ -39,7 +39,7 @@ from time import gmtime, strftime
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.mail import address
-from smtpclient.mail.envelope import NewMessage, Notify, Recipient, Return, Utf8
+from smtpclient.mail.envelope import NewMessage, Notify, Recipient, Return, TlsWish, Utf8
 from smtpclient.observe.maillog import MailLog, printable
 from smtpclient.queue.header import Field, HeaderTooLarge, blocks_of, canonical, read_fields
 from smtpclient.queue.recipients import ADDRESS_FIELDS, AddressListError, header_recipients, is_resent, qualify
@@ -112,6 +112,7 @@ class Submission:
     :param encoding: ``7bit``, ``8bit`` or empty: what the submitter declared.
     :param utf8: ``REQUESTED`` when the submitter asked for SMTPUTF8.
     :param attributes: further records of the envelope, for instance ``log_message_origin``.
+    :param require_tls: never let it pass but under TLS with servers that have shown who they are (RFC 8689).
     """
 
     sender: str
@@ -126,6 +127,7 @@ class Submission:
     envelope_id: str = ""
     ret: Return = Return.UNSPECIFIED
     attributes: Mapping[str, str] = field(default_factory=dict)
+    require_tls: bool = False
 
 
 class PreparedContent:
@@ -206,6 +208,7 @@ def prepare(submission: Submission, rules: Rules, now: float, random: Random) ->
         ret=submission.ret,
         full_name=submission.full_name,
         attributes=submission.attributes,
+        tls=_tls_wish(submission, fields),
     )
 
 
@@ -341,6 +344,13 @@ def _first(fields: Iterable[Field], key: str) -> str:
 def _declared_encoding(fields: list[Field]) -> str:
     declared = _first(fields, "content-transfer-encoding").partition("(")[0].strip().lower()
     return "8bit" if declared in ("8bit", "binary") else ""
+
+
+def _tls_wish(submission: Submission, fields: list[Field]) -> TlsWish:
+    """What is asked of TLS; REQUIRETLS makes the field count for nothing (RFC 8689 section 4.1)."""
+    if submission.require_tls:
+        return TlsWish.REQUIRED
+    return TlsWish.OPTIONAL if _first(fields, "tls-required").strip().lower() == "no" else TlsWish(0)
 
 
 def _utf8(submission: Submission, sender: str, recipients: Iterable[Recipient], head: bytes) -> Utf8:

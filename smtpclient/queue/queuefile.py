@@ -118,7 +118,7 @@ class NewQueueFile:
             len(message.recipients),
             notify << 1,
             content,
-            int(message.utf8),
+            int(message.utf8) | int(message.tls),
         )
         return encode(record.SIZE, b" ".join([b"%15d" % field for field in fields]))
 

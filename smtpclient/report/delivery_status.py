@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from smtpclient.mail import address as addresses
-from smtpclient.mail.envelope import Envelope, NewMessage, Recipient, Utf8
+from smtpclient.mail.envelope import Envelope, NewMessage, Recipient, TlsWish, Utf8
 from smtpclient.report.entry import Entry
 from smtpclient.report.fields import date, field, original_recipient, typed_address, wrapped
 from smtpclient.report.original import Original
@@ -145,6 +145,8 @@ def assemble(report: Report, text: Sequence[bytes], status: Sequence[bytes], ran
         encoding="8bit" if eight_bit else "7bit",
         utf8=_utf8_flags(report, header),
         attributes={"log_message_origin": "local"},
+        # What must not be seen on its way must not be seen on its way back (RFC 8689 section 5).
+        tls=TlsWish(0) if report.to_postmaster else report.envelope.tls & TlsWish.REQUIRED,
     )
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 
 from smtpclient.mail import address
-from smtpclient.mail.envelope import Envelope, Notify, Recipient, Return, Utf8
+from smtpclient.mail.envelope import Envelope, Notify, Recipient, Return, TlsWish, Utf8
 from smtpclient.smtp.capability import Capabilities
 
 _XTEXT = re.compile(r"[^!-*,-<>-~]")
@@ -98,6 +98,8 @@ def mail_from(
         words.append("BODY=8BITMIME" if envelope.encoding == "8bit" else "BODY=7BIT")
     if "SMTPUTF8" in capabilities and needs_smtputf8(envelope, recipients):
         words.append("SMTPUTF8")
+    if envelope.tls and envelope.tls & TlsWish.REQUIRED and "REQUIRETLS" in capabilities:
+        words.append("REQUIRETLS")
     if "DSN" in capabilities:
         if envelope.envelope_id:
             words.append("ENVID=" + xtext(envelope.envelope_id))

@@ -33,6 +33,7 @@ class Mail:
     A MAIL command.
 
     :param sender: internal form; empty is the null sender.
+    :param require_tls: it asks for REQUIRETLS (RFC 8689).
     :param size: what the client says that the content will have, bytes; 0: it did not say.
     """
 
@@ -42,17 +43,20 @@ class Mail:
     utf8: Utf8 = Utf8(0)
     ret: Return = Return.UNSPECIFIED
     envelope_id: str = ""
+    require_tls: bool = False
 
 
-def parse_mail(argument: bytes, origin: str) -> Mail:
+def parse_mail(argument: bytes, origin: str, *, private: bool = False) -> Mail:
     """
     Read what stands behind ``MAIL``.
 
     :param origin: the domain of a sender that has none.
+    :param private: it came inside TLS, where REQUIRETLS may be asked for.
     :raises Refused: with the reply.
     """
     path, words = _path(argument, "FROM:", "MAIL FROM:<address>")
-    parameters = _parameters(words, {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
+    known = {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"}
+    parameters = _parameters(words, known | {"REQUIRETLS"} if private else known)
     sender = _address(path, origin, "5.1.7", "sender") if path else ""
     size, body, ret = (parameters.get(name, "") for name in ("SIZE", "BODY", "RET"))
     if size and not re.fullmatch(r"\d{1,20}", size, re.A):
@@ -61,8 +65,9 @@ def parse_mail(argument: bytes, origin: str) -> Mail:
         raise Refused(501, f"5.5.4 Unsupported BODY type: {body}")
     if ret.upper() not in {"", *_RETURN}:
         raise Refused(501, "5.5.4 Bad RET parameter syntax")
-    if parameters.get("SMTPUTF8"):
-        raise Refused(501, "5.5.4 SMTPUTF8 takes no value")
+    for name in ("SMTPUTF8", "REQUIRETLS"):
+        if parameters.get(name):
+            raise Refused(501, f"5.5.4 {name} takes no value")
     return Mail(
         sender,
         int(size or 0),
@@ -70,6 +75,7 @@ def parse_mail(argument: bytes, origin: str) -> Mail:
         Utf8.REQUESTED if "SMTPUTF8" in parameters else Utf8(0),
         _RETURN.get(ret.upper(), Return.UNSPECIFIED),
         _xtext(parameters.get("ENVID", ""), "ENVID", _LONGEST_ENVID),
+        "REQUIRETLS" in parameters,
     )
 
 

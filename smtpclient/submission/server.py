@@ -6,7 +6,7 @@ message is ours, because there a whole transaction is one file in the queue, and
 try again: 250 only when the message is on disk, 4xx when we have trouble, 5xx when the message is at fault.
 
 Offered: PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN, ENHANCEDSTATUSCODES; STARTTLS where a TLS context is given; AUTH
-where a portal is given, and only inside TLS.
+where a portal is given, and REQUIRETLS, only inside TLS.
 
 Promises: only CRLF ``.`` CRLF ends a message (``smtpclient.submission.data``); nothing is relayed without the
 policy's word; nothing that was sent in clear text is taken for part of a TLS session; what a client may use up is
@@ -80,6 +80,8 @@ class SubmissionServer(Session):
         }
         if self.canStartTLS and not self._private:
             offered[b"STARTTLS"] = None
+        if self._private:
+            offered[b"REQUIRETLS"] = None
         if self.portal is not None and self._private:
             offered[b"AUTH"] = sorted(self.challengers)
         return offered
@@ -158,7 +160,7 @@ class SubmissionServer(Session):
         if self._mail is not None:
             raise Refused(503, "5.5.1 Error: nested MAIL command")
         rules = self._acceptor.rules
-        mail = parse_mail(rest, rules.myorigin)
+        mail = parse_mail(rest, rules.myorigin, private=self._private)
         if rules.message_size_limit and mail.size > rules.message_size_limit:
             raise Refused(552, "5.3.4 Message size exceeds fixed limit")
         self._mail = mail
@@ -240,6 +242,7 @@ class SubmissionServer(Session):
             utf8=mail.utf8,
             envelope_id=mail.envelope_id,
             ret=mail.ret,
+            require_tls=mail.require_tls,
             attributes={
                 "log_client_name": "unknown",
                 "log_client_address": self.client.address or "unknown",

@@ -24,7 +24,7 @@ from twisted.internet.threads import deferToThread
 from twisted.mail import imap4
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from smtpclient.mail.envelope import Notify, Recipient, Return, Utf8
+from smtpclient.mail.envelope import Notify, Recipient, Return, TlsWish, Utf8
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.intake import IntakeError
 from smtpclient.submission.access import Policy, permit_networks
@@ -454,6 +454,24 @@ class SecureTests(ServerCase):
             return replies[1:]
 
         self.assertEqual(["554 5.5.1 Error: commands sent behind STARTTLS", ""], await deferToThread(send))
+
+    async def test_requiretls(self) -> None:
+        """REQUIRETLS is offered inside TLS only, and the message says so in the queue (RFC 8689 section 3)."""
+        port = self.secure()
+
+        def send() -> list[str]:
+            conversation = Conversation(port)
+            offers = conversation.say("EHLO x")
+            conversation.say("STARTTLS")
+            conversation.start_tls()
+            offers += conversation.say("EHLO x")
+            conversation.say("AUTH PLAIN AHVzZXIAc2VjcmV0", ENVELOPE[0] + " REQUIRETLS", *ENVELOPE[1:], "DATA", CONTENT)
+            conversation.close()
+            return offers
+
+        offers = await deferToThread(send)
+        self.assertEqual(["REQUIRETLS" in offer for offer in offers], [False, True])
+        self.assertEqual([message.tls for message in self.queue.messages], [TlsWish.REQUIRED])
 
     async def test_tls_forgets_what_came_before(self) -> None:
         """The transaction and the name from before TLS are gone (RFC 3207 section 4.2)."""
