@@ -104,6 +104,7 @@ class Outbound(MultiService):
         )
         self.spool, self.agent = self._delivery.spool, self._delivery.agent
         self._settlement = self._delivery.settlement
+        self.routing = Routing.from_parameters(parameters, self.maillog)
         self.scheduler = self._new_scheduler()
         polling = dataclasses.replace(PollerSettings.from_parameters(parameters), stop_patience=drain_time)
         self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
@@ -134,10 +135,9 @@ class Outbound(MultiService):
             self.maillog,
             self._ended,
         )
-        routing = Routing.from_parameters(self.parameters, self.maillog)
 
         def route(recipient: Recipient, sender: str) -> Route:
-            return routing.route(recipient.address, sender)
+            return self.routing.route(recipient.address, sender)
 
         return Scheduler(
             self._delivery.deliver,

@@ -16,6 +16,7 @@ COMMANDS = {
     "sendmail": "queue a message from standard input",
     "queue": "show and change the queue",
     "config": "show the parameters",
+    "explain": "show where mail for an address would go, and how",
 }
 
 

@@ -16,11 +16,11 @@ class Agent:
     """
     Delivers requests.
 
-    :param means: what attempts work with.
+    :ivar means: what attempts work with.
     """
 
     def __init__(self, means: Means) -> None:
-        self._means = means
+        self.means = means
 
     async def deliver(self, request: DeliveryRequest, settle: Settle) -> DeliveryResult:
         """
@@ -29,10 +29,10 @@ class Agent:
         :param settle: records outcomes and gives back what they became; called at least once.
         """
         if request.transport in refusal.TRANSPORTS:
-            outcomes = refusal.outcomes(request, self._means.clock.seconds())
+            outcomes = refusal.outcomes(request, self.means.clock.seconds())
             return DeliveryResult(tuple(await settle(request, outcomes)))
-        return await Attempt(self._means, request, settle).run()
+        return await Attempt(self.means, request, settle).run()
 
     async def close(self) -> None:
         """Say goodbye on all parked sessions."""
-        await self._means.pool.close()
+        await self.means.pool.close()

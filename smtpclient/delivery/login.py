@@ -119,21 +119,25 @@ class Logins:
 
 
 class Login:
-    """One session's login."""
+    """
+    One session's login.
+
+    :ivar entry: what the tables have; without a password in its ``repr()``.
+    """
 
     def __init__(self, logins: Logins, entry: Entry) -> None:
-        self._logins = logins
-        self._entry = entry
+        self.logins = logins
+        self.entry = entry
 
     @property
     def username(self) -> str:
         """As whom."""
-        return self._entry.username
+        return self.entry.username
 
     @property
     def uses_token(self) -> bool:
         """Whether it is a token that is sent."""
-        return self._logins.tokens is not None and not self._entry.password
+        return self.logins.tokens is not None and not self.entry.password
 
     def choose(self, capabilities: Capabilities, protection: Protection, peer: Peer, secret: str = "") -> Mechanism:
         """
@@ -142,7 +146,7 @@ class Login:
         :raises NoMechanism: when there is none.
         """
         credentials = Credentials(self.username, secret, self.uses_token)
-        logins, server = self._logins, Server(peer.host, peer.port)
+        logins, server = self.logins, Server(peer.host, peer.port)
         offered = sasl.mechanisms(capabilities.keywords["AUTH"])
         return sasl.choose(offered, credentials, logins.settings.policy, protection, server, logins.random)
 
@@ -166,12 +170,12 @@ class Login:
         try:
             await self._exchange(channel, mechanism, secret, peer)
         except Refused:
-            if self.uses_token and self._logins.tokens is not None:
-                self._logins.tokens.refused(self.username, peer.host)
+            if self.uses_token and self.logins.tokens is not None:
+                self.logins.tokens.refused(self.username, peer.host)
             raise
 
     async def _exchange(self, channel: Channel, mechanism: Mechanism, secret: str, peer: Peer) -> None:
-        logins = self._logins
+        logins = self.logins
         settings = logins.settings
         await Authentication(
             channel,
@@ -185,15 +189,15 @@ class Login:
 
     def _no_mechanism(self, capabilities: Capabilities, peer: Peer, why: NoMechanism) -> Verdict:
         offered = capabilities.keywords["AUTH"]
-        self._logins.maillog.warning("smtp", f"{peer} offers AUTH {offered}: no mechanism of these is used: {why}")
+        self.logins.maillog.warning("smtp", f"{peer} offers AUTH {offered}: no mechanism of these is used: {why}")
         if why.filtered:
             return verdict.no_compatible_mechanism(peer)
         return verdict.cannot_log_in(peer, "no mechanism available")
 
     async def _secret(self, peer: Peer) -> str:
-        tokens = self._logins.tokens
-        if tokens is None or self._entry.password:
-            return self._entry.password
+        tokens = self.logins.tokens
+        if tokens is None or self.entry.password:
+            return self.entry.password
         return await tokens.token(self.username, peer.host)
 
 

@@ -27,19 +27,17 @@ _CLASSES = {Disposition.BOUNCED: "5", Disposition.DEFERRED: "4", Disposition.SEN
 def outcomes(request: DeliveryRequest, now: float) -> list[Outcome]:
     """The outcome of every recipient of a request whose transport is in ``TRANSPORTS``."""
     disposition = TRANSPORTS[request.transport]
-    status, reason = _status_and_reason(request)
+    status, reason = status_and_reason(request.transport, request.next_hop)
     delays = Delays(max(request.activated - request.envelope.arrival, 0.0), max(now - request.activated, 0.0))
     return [Outcome(recipient, disposition, status, reason, delays=delays) for recipient in request.recipients]
 
 
-def _status_and_reason(request: DeliveryRequest) -> tuple[str, str]:
-    if request.transport == "lmtp":
+def status_and_reason(transport: str, next_hop: str) -> tuple[str, str]:
+    """Enhanced status code and sentence for mail with such a route."""
+    if transport == "lmtp":
         return "4.3.5", "mail transport unavailable: LMTP is not supported"
-    found = _STATUS.match(request.next_hop)
+    found = _STATUS.match(next_hop)
     status = found[1] if found else ""
-    reason = request.next_hop[found.end() if found else 0 :].strip()
-    wanted = _CLASSES[TRANSPORTS[request.transport]]
-    return (
-        status if status.startswith(wanted) else wanted + ".0.0",
-        reason or f"the {request.transport} transport",
-    )
+    reason = next_hop[found.end() if found else 0 :].strip()
+    wanted = _CLASSES[TRANSPORTS[transport]]
+    return (status if status.startswith(wanted) else wanted + ".0.0", reason or f"the {transport} transport")

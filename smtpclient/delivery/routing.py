@@ -19,7 +19,7 @@ addresses; ``user%domain`` and ``domain!user`` are names of users.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.config.tables import Tables
@@ -31,6 +31,7 @@ TRANSPORTS = frozenset({"smtp", "relay", "lmtp", "error", "retry", "discard"})
 
 _WITH_TEXT = ("error", "retry")  # their next hop is a sentence
 _BY_HOST = ("smtp", "relay")  # their next hop is a host, whose case means nothing
+_DOMAIN = "the recipient's domain"
 _MOST_WARNINGS = 1000  # a table of patterns can make up names without end
 
 
@@ -41,10 +42,14 @@ class Route:
 
     :param transport: one of ``TRANSPORTS``.
     :param next_hop: what that transport takes: a destination, or for ``error`` and ``retry`` a status and a sentence.
+    :param transport_from: which parameter says so; with the key, where it is a table.
+    :param next_hop_from: the same for the next hop.
     """
 
     transport: str
     next_hop: str
+    transport_from: str = field(default="", compare=False)
+    next_hop_from: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +143,13 @@ class Routing:
     def _route(self, recipient: str, domain: str, sender: str) -> Route:
         settings = self._settings
         is_local = self._is_local(domain)
-        if is_local:
-            transport, next_hop = settings.local_transport, domain
-        else:
-            if _matches(settings.relay_domains, domain, parents=True):
-                transport = settings.relay_transport
-            else:
-                transport = self._sender_entry(settings.sender_transports, sender, 1) or settings.default_transport
-            next_hop = self._sender_entry(settings.sender_relayhosts, sender, 0) or settings.relayhost or domain
+        transport, why = self._transport(domain, sender, is_local=is_local)
+        next_hop, whence = (domain, _DOMAIN) if is_local else self._next_hop(domain, sender)
         transport, _, explicit = transport.partition(":")
-        route = self._override(Route(transport, explicit or next_hop), recipient, domain)
+        route = Route(transport, explicit or next_hop, why, why if explicit else whence)
+        route = self._override(route, recipient, domain)
         if route.transport in TRANSPORTS:
-            return Route(route.transport, route.next_hop.lower()) if route.transport in _BY_HOST else route
+            return replace(route, next_hop=route.next_hop.lower()) if route.transport in _BY_HOST else route
         if is_local and route.transport == transport:
             remedy = f"set local_transport or take {domain} out of mydestination"
             return Route("retry", f"4.3.5 mail for {domain} is for this machine; {remedy}")
@@ -158,27 +158,53 @@ class Routing:
         )
         return Route("retry", "4.3.0 mail transport unavailable")
 
+    def _transport(self, domain: str, sender: str, *, is_local: bool) -> tuple[str, str]:
+        """Transport by the class of the domain, and which parameter says so."""
+        settings = self._settings
+        if is_local:
+            return settings.local_transport, "local_transport"
+        if _matches(settings.relay_domains, domain, parents=True):
+            return settings.relay_transport, "relay_transport"
+        entry = self._sender_entry(settings.sender_transports, sender, 1)
+        if entry:
+            return entry, "sender_dependent_default_transport_maps"
+        return settings.default_transport, "default_transport"
+
+    def _next_hop(self, domain: str, sender: str) -> tuple[str, str]:
+        """Next hop where no transport names one, and which parameter says so."""
+        entry = self._sender_entry(self._settings.sender_relayhosts, sender, 0)
+        if entry:
+            return entry, "sender_dependent_relayhost_maps"
+        if self._settings.relayhost:
+            return self._settings.relayhost, "relayhost"
+        return domain, _DOMAIN
+
     def _override(self, route: Route, recipient: str, domain: str) -> Route:
         """What ``transport_maps`` makes of a route."""
-        entry = self._transport_entry(recipient, domain)
+        key, entry = self._transport_entry(recipient, domain)
         if entry is None:
             return route
+        source = f"transport_maps: {key}"
         transport, _, next_hop = entry.partition(":")
         if not transport:
-            return Route(route.transport, next_hop or route.next_hop)
-        if not next_hop:
-            next_hop = "Address is undeliverable" if transport in _WITH_TEXT else domain
-        return Route(transport, next_hop)
+            return replace(route, next_hop=next_hop, next_hop_from=source) if next_hop else route
+        if next_hop:
+            return Route(transport, next_hop, source, source)
+        if transport in _WITH_TEXT:
+            return Route(transport, "Address is undeliverable", source, source)
+        return Route(transport, domain, source, _DOMAIN)
 
-    def _transport_entry(self, recipient: str, domain: str) -> str | None:
+    def _transport_entry(self, recipient: str, domain: str) -> tuple[str, str | None]:
+        """The key that was found, and what ``transport_maps`` says of it."""
         tables = self._settings.transport_maps
         if not tables:
-            return None
+            return "", None
         entry = self._address_entry(tables, recipient)
         if entry is not None:
-            return entry
+            return recipient, entry
         keys = [domain, *_parents(domain), "*"]
-        return next((entry for key in keys if (entry := tables.lookup(key, partial=True)) is not None), None)
+        found = ((key, entry) for key in keys if (entry := tables.lookup(key, partial=True)) is not None)
+        return next(found, ("", None))
 
     def _address_entry(self, tables: Tables, mailbox: str) -> str | None:
         """The entry of an address, and else that of the address without its extension."""
