@@ -87,11 +87,7 @@ class TlsSettings:
     @property
     def problems(self) -> tuple[str, ...]:
         """What cannot be read in the lists and grades: mail that needs them waits."""
-        required = replace(self, protocols=self.mandatory_protocols, ciphers=self.mandatory_ciphers)
-        found = (
-            settings._strength(Requirement(level), level)[2]
-            for settings, level in ((self, Level.MAY), (required, Level.ENCRYPT))
-        )
+        found = (self._strength(Requirement(level), level)[2] for level in (Level.MAY, Level.ENCRYPT))
         return tuple(dict.fromkeys(problem for problem in found if problem))
 
     def policy(
