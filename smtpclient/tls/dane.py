@@ -95,7 +95,7 @@ class DaneSource:
         if insecure_mx and self._settings.insecure_mx is Level.ENCRYPT:
             return self._at(Level.ENCRYPT, requirement, hosts, exchanger)
         usable = tlsa.strongest(supported)
-        level = Level.DANE if usable or only else Level.ENCRYPT
+        level = requirement.level if usable or only else Level.ENCRYPT
         policy = self._at(level, requirement, hosts, exchanger)
         match = names.expand((found.base, *_domain_names(hosts)), "", "")
         return replace(policy, sni=found.base, tlsa=usable, match=match, half=insecure_mx)
