@@ -87,15 +87,27 @@ class LineDecoder:
 
 
 def _short_lines(data: bytes, at: int) -> tuple[list[bytes], int]:
-    """Take the run of whole lines below 16 KiB at an index; what stops it is left to the caller."""
+    """
+    Take the run of whole lines below 16 KiB at an index; what stops it is left to the caller.
+
+    :return: lines, or several lines in one with LF between them, and the index behind them.
+    """
     lines: list[bytes] = []
     append = lines.append
     here = at
+    before = 0
     try:
         while data[at] == LINE:
             here = at
             length = data[at + 1]
             start = at + 2
+            if length == before and length < 0x80 and data[at + 3 * length + 7] == data[at + 2 * length + 5] == length:
+                # Base64, mostly: ten times quicker than line by line.
+                text, at = _equal_lines(data, at, length)
+                append(text)
+                before = 0
+                continue
+            before = length
             if length > 0x7F:
                 high = data[start]
                 if high > 0x7F:
@@ -109,3 +121,27 @@ def _short_lines(data: bytes, at: int) -> tuple[list[bytes], int]:
             lines.pop()
             at = here
     return lines, at
+
+
+def _equal_lines(data: bytes, at: int, length: int) -> tuple[bytes, int]:
+    """
+    Take lines of one length, a header of two bytes before each: what stands between two lines becomes LF in one go.
+
+    :param length: of the line at the index, which is whole; below 128.
+    :return: the lines with LF between them, and the index behind the last.
+    """
+    stride = length + 2
+    limit, count = 4, 0
+    while count < limit:
+        limit *= 8
+        count = min(limit, (len(data) - at) // stride)
+        headers = data[at : at + count * stride]
+        # Only up to the first header that differs are these headers at all.
+        kinds, lengths = headers[::stride].lstrip(b"N"), headers[1::stride].lstrip(bytes((length,)))
+        same = count - max(len(kinds), len(lengths))
+        if same < count or count < limit:
+            break
+    text = bytearray(data[at + 2 : at + same * stride])
+    text[length::stride] = b"\n" * (same - 1)
+    del text[length + 1 :: stride]
+    return bytes(text), at + same * stride

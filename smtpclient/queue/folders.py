@@ -86,7 +86,8 @@ class Folders:
         :raises ValueError: when there is no such queue, or the id could lead out of it.
         """
         # The plain ones first: this is asked several times a message.
-        if not (queue_id.isalnum() and queue_id.isascii() and 1 < len(queue_id) < 100 or queue_ids.is_valid(queue_id)):
+        is_plain = queue_id.isalnum() and queue_id.isascii() and 1 < len(queue_id) < 100
+        if not (is_plain or queue_ids.is_valid(queue_id)):
             raise ValueError(f"{queue_id!r} is no queue id")
         top = self._top(queue)
         depth = self._depths[queue]
