@@ -36,14 +36,13 @@ class Deliveries(TestCase):
 
     def world(self, *servers: Behaviour, **values: Any) -> TlsWorld:
         """Servers, and an agent with these parameters (without smtp_tls_, and level for the security level)."""
-        options = {name: values.pop(name) for name in ("secure", "host") if name in values}
         full = {"smtp_tls_CAfile": str(self.ca)}
         if "level" in values:
             full["smtp_tls_security_level"] = values.pop("level")
         full |= {
             name if name.startswith(("smtp_", "tls_")) else "smtp_tls_" + name: str(values[name]) for name in values
         }
-        return TlsWorld(self, *servers, values=full, **options)
+        return TlsWorld(self, *servers, values=full)
 
 
 class Levels(Deliveries):

@@ -6,6 +6,8 @@ Sockets, handshakes, certificates and the agent are real. What the DNS says is g
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
+from typing import Any
 
 from OpenSSL import SSL, crypto
 from twisted.internet import reactor
@@ -26,7 +28,8 @@ from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.delivery.security import Security
 from smtpclient.dns.answer import Answer, Opaque, Status
-from smtpclient.dns.exchangers import Exchanger, Exchangers
+from smtpclient.dns.exchanger_settings import ExchangerSettings
+from smtpclient.dns.exchangers import Exchanger, ExchangerLookup, Exchangers
 from smtpclient.dns.resolver import CNAME, TLSA
 from smtpclient.interfaces import IResolver
 from smtpclient.mail.outcome import Outcome
@@ -268,9 +271,11 @@ class TlsWorld:
     """
     Servers and an agent.
 
-    :param servers: they are the exchangers ``mx-0.example.org``, ``mx-1.example.org`` and so on of ``example.org``.
-    :param secure: the DNS is validated.
+    :param servers: they are the exchangers ``mx-0.example.org``, ``mx-1.example.org`` and so on of ``example.org``, at
+        127.0.1.1, 127.0.1.2 and so on.
     :param values: parameters.
+    :param resolver: knows where domains have their servers; None: the test says so.
+    :param port: where all servers listen; 0: each at one of its own.
     :ivar sessions: what each server saw.
     """
 
@@ -278,39 +283,43 @@ class TlsWorld:
         self,
         case: TestCase,
         *servers: Behaviour,
-        secure: bool = False,
-        host: str = "",
         values: Mapping[str, str] | None = None,
+        resolver: IResolver | None = None,
+        port: int = 0,
     ) -> None:
         self.sessions: list[list[Session]] = [[] for _ in servers]
         self.zone = Zone()
         self.lines: list[str] = []
         exchangers = []
         for number, behaviour in enumerate(servers):
-            name, address = host or f"mx-{number}.example.org", f"127.0.1.{number + 1}"
-            port = self._listen(case, number, behaviour, address)
-            exchangers.append(Exchanger(name, address, port, 10 * number, secure, name))
+            name, address = f"mx-{number}.example.org", f"127.0.1.{number + 1}"
+            listening = self._listen(case, number, behaviour, address, port)
+            exchangers.append(Exchanger(name, address, listening, 10 * number, False, name))
         self.ports = [exchanger.port for exchanger in exchangers]
-        self.found = Exchangers(parse("example.org", 25), tuple(exchangers), secure=secure, from_mx=True)
+        self.found = Exchangers(parse("example.org", 25), tuple(exchangers), from_mx=True)
         maillog = MailLog()
         maillog.publisher.addObserver(self._note_line)
         self.parameters = Parameters.from_values(
             {"smtp_tls_loglevel": "1", "smtp_starttls_timeout": "5s", "smtp_skip_quit_response": "no", **(values or {})}
         )
         self.pool = Pool(PoolSettings.from_parameters(self.parameters), reactor)  # type: ignore[arg-type]
-        self.lookup = Lookup(self.found)
+        lookup: Any = Lookup(self.found)
+        if resolver is not None:
+            nobody: Any = None  # neither the C library nor the list of our own addresses is asked
+            settings = ExchangerSettings.from_parameters(self.parameters)
+            lookup = ExchangerLookup(resolver, settings, Random(1), nobody, nobody)
         self.agent = Agent(
             Means(
                 WalkSettings.from_parameters(self.parameters),
                 DialogueSettings.from_parameters(self.parameters),
-                self.lookup,  # type: ignore[arg-type]
+                lookup,
                 Connector(reactor, reactor, ConnectorSettings()),  # type: ignore[arg-type]
                 self.pool,
                 reactor,  # type: ignore[arg-type]
                 maillog,
                 security=Security.from_parameters(
                     self.parameters,
-                    self.zone,
+                    resolver or self.zone,
                     reactor.seconds,  # type: ignore[attr-defined]
                     maillog,
                 ),
@@ -318,7 +327,7 @@ class TlsWorld:
         )
         case.addCleanup(self.agent.close)
 
-    def _listen(self, case: TestCase, number: int, behaviour: Behaviour, address: str) -> int:
+    def _listen(self, case: TestCase, number: int, behaviour: Behaviour, address: str, wanted: int) -> int:
         context = behaviour.context()
 
         def build() -> Server:
@@ -326,7 +335,7 @@ class TlsWorld:
             self.sessions[number].append(session)
             return Server(behaviour, context, session)
 
-        port = reactor.listenTCP(0, Factory.forProtocol(build), interface=address)  # type: ignore[attr-defined]
+        port = reactor.listenTCP(wanted, Factory.forProtocol(build), interface=address)  # type: ignore[attr-defined]
         case.addCleanup(port.stopListening)
         found: int = port.getHost().port
         return found
