@@ -143,6 +143,22 @@ class Files(SynchronousTestCase):
             self.maillog.info("smtp", "text")
         self.assertEqual([line[:15] for line in self.lines()], ["Nov 22 02:35:35"] * 2 + ["Nov 22 02:35:36"])
 
+    def test_without_events(self) -> None:
+        """Lines can go to a file without an event for each, and look the same; observers still get theirs."""
+        log_file = MailLogFile(self.path, "host.example.org")
+        self.addCleanup(log_file.close)
+        self.maillog.write_to(log_file.write)
+        self.maillog.warning("smtp", "one\ntwo", "ID")
+        events: list[LogEvent] = []
+        self.maillog.publisher.addObserver(events.append)
+        self.maillog.info("qmgr", "text")
+        head = "Nov 22 07:35:35 host smtpclient"
+        self.assertEqual(
+            self.lines(),
+            [f"{head}/smtp[{os.getpid()}]: ID: warning: one?two", f"{head}/qmgr[{os.getpid()}]: text"],
+        )
+        self.assertEqual([event["mail_line"] for event in events], ["text"])
+
     def test_reader_of_postfix_logs(self) -> None:
         """The usual expression of log readers takes the line apart."""
         self.open(syslog_name="postfix")

@@ -1,6 +1,6 @@
 """The channel: replies, time limits, back pressure and ends."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -135,6 +135,13 @@ class Replies(ChannelTestCase):
         self.assertEqual((self.channel.usable, self.channel.has_reply), (False, True))
         self.successResultOf(self.read())
         self.assertEqual((self.channel.usable, self.channel.has_reply), (True, False))
+
+    def test_drop_unread(self) -> None:
+        """Everything that was not read can be told and forgotten."""
+        self.channel.dataReceived(b"250 a\r\n250 b\r\n250 c")
+        self.assertEqual(self.channel.drop_unread(), "250 a\n250 b\n250 c")
+        self.assertTrue(self.channel.usable)
+        self.assertEqual(self.channel.drop_unread(), "")
 
     def test_trace(self) -> None:
         """A trace sees each command of a batch, and each reply as it is read."""
@@ -454,6 +461,31 @@ class Ends(ChannelTestCase):
         self.channel.abort()
         self.channel.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_ended_it(self) -> None:
+        """A connection that we have ended is not lost; one that ended otherwise, or was given up, is."""
+        found = {}
+        ends: dict[str, Callable[[Channel], object]] = {
+            "stands": lambda channel: None,
+            "aborted": Channel.abort,
+            "closed": Channel.close,
+            "lost": lambda channel: channel.connectionLost(Failure(TransportLost())),
+            "endless reply": lambda channel: channel.dataReceived(b"x" * 2 * REPLY_LIMIT),
+        }
+        for name, end in ends.items():
+            self.setUp()
+            end(self.channel)
+            found[name] = (self.channel.over, self.channel.is_lost)
+        self.assertEqual(
+            found,
+            {
+                "stands": (False, False),
+                "aborted": (True, False),
+                "closed": (True, False),
+                "lost": (True, True),
+                "endless reply": (True, True),
+            },
+        )
 
     def test_gone(self) -> None:
         """One can wait until the socket is closed; where it is already, there is nothing to wait for."""

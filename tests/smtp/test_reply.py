@@ -198,6 +198,17 @@ class Cutting(SynchronousTestCase):
         self.assertEqual(states, [True, False, True, False, True, False])
 
 
+class Dropping(SynchronousTestCase):
+    """What arrived too early to be believed."""
+
+    def test_drop(self) -> None:
+        """What has arrived of a next reply is told, printable, and forgotten."""
+        parser = ReplyParser()
+        parser.feed(b"250 whole\r\n250-begun\r\n250 ha\0")
+        self.assertEqual((parser.drop(), parser.idle, parser.drop()), ("250-begun\n250 ha?", True, ""))
+        self.assertEqual([reply.text for reply in parser.feed(b"220 new\r\n")[0]], ["220 new"])
+
+
 class Limits(SynchronousTestCase):
     """What a server may make us keep."""
 

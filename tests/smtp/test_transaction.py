@@ -12,7 +12,7 @@ from smtpclient.smtp.handshake import Introduction
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.transaction import Transaction
 from smtpclient.smtp.verdict import Stage
-from tests.mail.messages import TEXT, MemoryContent, envelope, recipients
+from tests.mail.messages import TEXT, MemoryContent, MemoryReader, envelope, recipients
 from tests.smtp.in_memory import PEER, Conversation
 from tests.smtp.scripted_server import GOOD, PIPELINING, Script
 from tests.smtp.test_channel import Recorder
@@ -481,6 +481,32 @@ class EarlyReply(TransactionTestCase):
             )
             self.assertEqual((run.conversation.server.contents, run.end), ([], "over"))
             self.assertFalse(run.transaction.verdicts[0].in_doubt)
+
+    def test_while_the_disk_is_read(self) -> None:
+        """A reply is heard that came, with the end of the connection, while the next block was on its way."""
+        reading: list[Deferred[bytes]] = []
+
+        class SlowReader(MemoryReader):
+            async def next_block(self) -> bytes:
+                if len(self._blocks) == 1:
+                    reading.append(Deferred())
+                    await reading[0]
+                return await super().next_block()
+
+        class SlowContent(MemoryContent):
+            def open(self) -> MemoryReader:
+                return SlowReader((b"Subject: x\n", b"\n", b"text\n"))
+
+        script = Script({"data": ["354 go", "!sleep 1", "452 4.3.1 disk full", "!close"]})
+        run = self.prepare(script, recipients("u@a.example"), SlowContent(), DialogueSettings("me"))
+        running = Deferred.fromCoroutine(run.transaction.run())
+        run.conversation.flush()
+        run.conversation.clock.advance(1.0)
+        run.conversation.flush()
+        self.assertNoResult(running)
+        reading[0].callback(b"")
+        self.successResultOf(running)
+        self.assertEqual(run.verdicts, ["deferred 4.3.1 " + said("452 4.3.1 disk full", "end of DATA")])
 
     def test_while_the_transport_is_full(self) -> None:
         """A reply that comes while the end of the content has not left us is early, too."""
