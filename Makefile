@@ -6,6 +6,7 @@
 #   make matrix   the tests on every Python from 3.11 to 3.13 that is here
 #   make doc      the documents, as HTML in doc/_build/html
 #   make oracle ORACLE=DIR [PROFILE=seed|stock]   scripted deliveries, compared with what Postfix did
+#   make tls-oracle ORACLE=DIR                    every TLS policy in every situation, compared in the same way
 #   make simulate [SEED=N] [RUNS=N] [TRACE=1]     the whole service in random worlds, with faults
 #   make torture [STEP=N]     kill, power cut and disk errors at every file operation
 #   make fuzz [SECONDS=N]     bytes from outside, changed at random
@@ -20,7 +21,7 @@ VERSIONS ?= 3.11 3.12 3.13
 JOBS ?=
 TRIAL = -m twisted.trial $(if $(JOBS),-j$(JOBS))
 
-.PHONY: run test check style types coverage matrix doc oracle simulate torture fuzz clean
+.PHONY: run test check style types coverage matrix doc oracle tls-oracle simulate torture fuzz clean
 
 run: $(VENV)/.for-run
 	$(BIN)/python -m demo.run
@@ -59,6 +60,9 @@ matrix:
 
 oracle: $(VENV)/.for-test
 	$(BIN)/python tests/oracle.py --profile $(PROFILE) "$(ORACLE)"
+
+tls-oracle: $(VENV)/.for-test
+	$(BIN)/python -m tests.tls_oracle "$(ORACLE)"
 
 # Random worlds: by default as many as give ten thousand deliveries.
 SEED ?= 1
