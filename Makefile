@@ -3,7 +3,7 @@
 #   make run      the service at work in a private world on loopback
 #   make test     the tests; JOBS=2 runs two at a time, TESTS=tests.queue.test_spool some of them
 #   make check    style, types, tests with coverage, documents
-#   make matrix   the tests on every Python from 3.11 to 3.13 that is here
+#   make matrix   the unit tests on every Python from 3.11 to 3.13 that is here
 #   make doc      the documents, as HTML in doc/_build/html
 #   make oracle ORACLE=DIR [PROFILE=seed|stock]   scripted deliveries, compared with what Postfix did
 #   make tls-oracle ORACLE=DIR                    every TLS policy in every situation, compared in the same way
@@ -46,6 +46,11 @@ coverage: $(VENV)/.for-test
 doc: $(VENV)/.for-check
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d doc/_build/doctrees doc doc/_build/html
 
+# Everything but what needs twistd, Postfix or pip as processes: these behave alike whatever Python they are tested from.
+UNITS = $(filter-out tests.interop tests.service tests.test_packaging,$(sort \
+    $(patsubst tests/%/__init__.py,tests.%,$(wildcard tests/*/__init__.py)) \
+    $(patsubst tests/%.py,tests.%,$(wildcard tests/test_*.py))))
+
 # The first Python of each version that starts; those of pyenv lie beside the path.
 matrix:
 	@for version in $(VERSIONS); do \
@@ -55,7 +60,7 @@ matrix:
 	    done; \
 	    if [ -z "$$found" ]; then echo "Python $$version is not here"; continue; fi; \
 	    echo "Python $$version: $$found"; \
-	    $(MAKE) --no-print-directory test PYTHON="$$found" VENV=.venv-$$version || exit 1; \
+	    $(MAKE) --no-print-directory test TESTS="$(UNITS)" PYTHON="$$found" VENV=.venv-$$version || exit 1; \
 	done
 
 oracle: $(VENV)/.for-test

@@ -37,11 +37,11 @@ class KillTests(SynchronousTestCase):
                 time.sleep(dice.uniform(0.05, 0.8))  # while it starts
             else:
                 goal = before + dice.randint(1, 25)
-                wait_until(lambda goal=goal: len(sink.accepted) >= goal or not service.queued(), 30, "deliveries")
+                wait_until(lambda goal=goal: len(sink.accepted) >= goal or not service.queued(), 120, "deliveries")
             kills.append(time.time())
             service.kill()
         service.start()
-        wait_until(lambda: not service.queued(), 60, "the queue is empty")
+        wait_until(lambda: not service.queued(), 180, "the queue is empty")
         service.stop()
 
         accepted = sink.accepted
