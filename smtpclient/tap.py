@@ -7,23 +7,18 @@ under its final identity. Both ``twistd`` and ``twist`` work.
 """
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IProtocolFactory
 
 from smtpclient.config.options import Options
-from smtpclient.observe import page
-from smtpclient.observe.metrics import Metrics
 from smtpclient.outbound import Outbound
 from smtpclient.queue.spool import SpoolError
 from smtpclient.queue.trigger import TriggerError
-from smtpclient.submission.acceptance import Acceptor
-from smtpclient.submission.access import permit_networks
-from smtpclient.submission.server import SubmissionFactory
+
+if TYPE_CHECKING:
+    from smtpclient.submission.server import SubmissionFactory
 
 
 class TwistdOutbound(Outbound):
@@ -44,7 +39,7 @@ class TwistdOutbound(Outbound):
             sys.exit(f"smtpclient: cannot start: {why}")
         self.maillog.info("master", f"started on {self.spool.directory}")
 
-    submission: SubmissionFactory | None = None
+    submission: "SubmissionFactory | None" = None
 
     def stopService(self) -> "Deferred[None]":
         """Say so, and end; clients that have sent a message get their reply first."""
@@ -73,35 +68,23 @@ def makeService(options: Options) -> IService:
             defer=options["defer-service"],
             trace=options["trace-service"],
         )
-        if options["submission"]:
-            outbound.submission = _submission(outbound, reactor)
-            _listen(outbound, reactor, options["submission"], outbound.submission)
-        if options["admin"]:
-            scheduler = outbound.scheduler
-            metrics = Metrics(lambda: len(scheduler), scheduler.destinations)
-            outbound.outcomes.subscribe(metrics.count)
-            _listen(outbound, reactor, options["admin"], page.site(metrics, scheduler.destinations))
+        if options["submission"] or options["admin"]:
+            _listen(outbound, reactor, options)
     except (OSError, ValueError) as why:
         sys.exit(f"smtpclient: {why}")
     return outbound
 
 
-def _listen(outbound: Outbound, reactor: Any, endpoint: str, factory: IProtocolFactory) -> None:
+def _listen(outbound: TwistdOutbound, reactor: Any, options: Options) -> None:
     """
-    Serve at an endpoint for as long as the service runs.
+    Serve at the endpoints that are asked for.
 
-    :raises ValueError: when the endpoint's description makes no sense.
+    :raises ValueError: when the description of one makes no sense.
     """
-    try:
-        service = StreamServerEndpointService(serverFromString(reactor, endpoint), factory)
-    except (ValueError, TypeError) as why:
-        raise ValueError(f"endpoint {endpoint!r}: {why}") from why
-    # A port that cannot be had stops the start; without this it would only be logged.
-    service._raiseSynchronously = True
-    service.setServiceParent(outbound)
+    # Servers for mail and for the web, and what they need of Twisted, are a fifth of all that would be imported.
+    from smtpclient import endpoints  # noqa: PLC0415
 
-
-def _submission(outbound: Outbound, reactor: Any) -> SubmissionFactory:
-    acceptor = Acceptor(outbound.enqueue, outbound.rules, reactor)
-    policy = permit_networks(outbound.parameters.words("mynetworks"))
-    return SubmissionFactory(acceptor, policy, reactor, maillog=outbound.maillog)
+    if options["submission"]:
+        outbound.submission = endpoints.serve_submission(outbound, reactor, options["submission"])
+    if options["admin"]:
+        endpoints.serve_admin(outbound, reactor, options["admin"])

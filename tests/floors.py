@@ -213,6 +213,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     # 8: the whole, and the doors to it
     (
+        "endpoints",
         "observe.metrics",
         "observe.page",
         "outbound",

@@ -44,7 +44,6 @@ from smtpclient.report.notification import Notification, Submit
 from smtpclient.report.outside import Listener, OutsideBounces, OutsideDeferrals, OutsideDeliveries
 from smtpclient.report.settings import ReportSettings
 from smtpclient.report.trace import QueueTraces
-from smtpclient.report.url import UrlListener
 
 KINDS: dict[str, type[Interface]] = {"bounce": IBounceService, "defer": IDeferService, "trace": ITraceService}
 
@@ -121,6 +120,9 @@ def _command(arguments: str, surroundings: Surroundings) -> Listener:
 
 
 def _url(arguments: str, surroundings: Surroundings) -> Listener:
+    # The web client, and all that it imports, only for those who want it.
+    from smtpclient.report.url import UrlListener  # noqa: PLC0415
+
     return UrlListener(arguments, surroundings.reactor, surroundings.clock)
 
 
