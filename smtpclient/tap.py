@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from smtpclient.config.options import Options
 from smtpclient.outbound import Outbound
+from smtpclient.preload import preload
 from smtpclient.queue.spool import SpoolError
 from smtpclient.queue.trigger import TriggerError
 
@@ -72,6 +73,7 @@ def makeService(options: Options) -> IService:
             _listen(outbound, reactor, options)
     except (OSError, ValueError) as why:
         sys.exit(f"smtpclient: {why}")
+    preload()
     return outbound
 
 

@@ -231,8 +231,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # 9: what programs start with
     (
         "__main__",
+        "preload",
         "command.explain",
         "command.explain_text",
+        "command.jail",
+        "command.jail_directory",
         "command.main",
         "tap",
     ),

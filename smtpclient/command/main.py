@@ -17,6 +17,7 @@ COMMANDS = {
     "queue": "show and change the queue",
     "config": "show the parameters",
     "explain": "show where mail for an address would go, and how",
+    "jail": "make a directory for twistd --chroot",
 }
 
 

@@ -1,0 +1,35 @@
+"""What is loaded before the service changes root and user."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpclient.preload import modules
+from tests.service.installed import environment
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Preload(SynchronousTestCase):
+    """In a process of its own."""
+
+    def test_every_module(self) -> None:
+        """Every module of the product is loaded, but its programs."""
+        code = "import sys; from smtpclient.preload import preload; preload(); print(*sys.modules)"
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+        )
+        loaded = set(ran.stdout.split())
+        self.assertEqual(set(modules()) - loaded, set())
+        self.assertEqual([name for name in loaded if name.startswith("smtpclient.command.")], [])
+
+    def test_names_of_modules(self) -> None:
+        """The list is what lies in the package."""
+        files = {
+            "smtpclient." + ".".join(path.relative_to(ROOT / "smtpclient").with_suffix("").parts)
+            for path in (ROOT / "smtpclient").rglob("*.py")
+            if path.name not in ("__init__.py", "__main__.py") and "command" not in path.relative_to(ROOT).parts[:2]
+        }
+        self.assertEqual(files - set(modules()), set())
