@@ -12,6 +12,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "config.expansion",
         "config.kinds",
         "config.logical_lines",
+        "config.machine",
         "config.pattern_table",
         "dns.answer",
         "dns.message",
@@ -65,6 +66,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "config.elsewhere",
         "config.parameters",
+        "config.parameters_lmtp",
         "config.parameters_queue",
         "config.parameters_report",
         "config.parameters_routing",

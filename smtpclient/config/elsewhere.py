@@ -23,7 +23,7 @@ from smtpclient.config.expansion import names_in
 
 #: How settings of other programs begin.
 PREFIXES = (
-    "address_verify_", "anvil_", "berkeley_db_", "connection_cache_", "dnsblog_", "lmdb_", "lmtp_", "milter_",
+    "address_verify_", "anvil_", "berkeley_db_", "connection_cache_", "dnsblog_", "lmdb_", "milter_",
     "multi_instance_", "postlogd_", "postmulti_", "postscreen_", "proxymap_", "proxywrite_", "qmqpd_", "smtpd_",
     "tls_random_", "tlsmgr_", "tlsproxy_", "unverified_", "virtual_",
 )  # fmt: skip
@@ -83,7 +83,18 @@ _OTHERS = """
 NAMES = frozenset(_OTHERS.split())
 
 #: How our own settings begin.
-OURS = ("smtp_", "qmgr_", "queue_", "dns_", "default_destination_", "relay_", "hash_queue_", "bounce_", "debug_peer_")
+OURS = (
+    "smtp_",
+    "lmtp_",
+    "qmgr_",
+    "queue_",
+    "dns_",
+    "default_destination_",
+    "relay_",
+    "hash_queue_",
+    "bounce_",
+    "debug_peer_",
+)
 
 _SOURCE = re.compile(r"\b(?:ldap|memcache|mongodb|mysql|pgsql|socketmap|sqlite):([A-Za-z0-9_-]+)")
 

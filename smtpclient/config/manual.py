@@ -15,7 +15,14 @@ from itertools import groupby
 
 from smtpclient.config.kinds import Kind, Row
 from smtpclient.config.parameters import ROWS, TRANSPORT_SUFFIXES
+from smtpclient.config.parameters_lmtp import TITLE, TWINS
 
+_TWINS = frozenset(TWINS.values())
+_LMTP = """
+Every other parameter of the SMTP client whose name begins with ``smtp_`` has a twin whose name begins with ``lmtp_``,
+with the same meaning for the transport ``lmtp`` and the same default. These have another name, or another default:
+
+"""
 _INTRODUCTION = """\
 Parameters
 ==========
@@ -114,8 +121,21 @@ def manual() -> str:
             parts.append(f"* ``{suffix}``, by default ``${base}``\n")
     for title, rows in groupby(ROWS.values(), lambda row: row.section):
         parts.append(f"\n{title}\n{'-' * len(title)}\n")
-        parts += (_entry(row) for row in rows)
+        parts += (_entry(row) for row in rows if row.name not in _TWINS)
+        if title == TITLE:
+            parts.append(_twins())
     return "".join(parts)
+
+
+def _twins() -> str:
+    """What is to be said of the parameters that the LMTP client has as the SMTP client has them."""
+    lines = [_LMTP]
+    for smtp, lmtp in TWINS.items():
+        if ROWS[lmtp].honoured and ("s" + lmtp[1:] != smtp or ROWS[lmtp].default != ROWS[smtp].default):
+            own = ROWS[lmtp].default
+            if "$lmtp_" not in own and "{lmtp_" not in own:
+                lines.append(f"* ``{lmtp}``, for ``{smtp}``: {f'``{own}``' if own else 'empty'}\n")
+    return "".join(lines)
 
 
 def _entry(row: Row) -> str:

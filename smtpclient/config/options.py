@@ -18,7 +18,10 @@ from twisted.python import usage
 from smtpclient.config import maincf
 from smtpclient.config.elsewhere import nearest
 from smtpclient.config.parameters import ROWS, ConfigurationError, Parameters
+from smtpclient.config.parameters_lmtp import TWINS
 
+MOST_WORKERS = 256
+_WORKERS = re.compile(r"\d{1,2}|1\d\d|2[0-4]\d|25[0-6]", re.A)
 _UNKNOWN = re.compile(r"option --(\S+) not recognized")
 
 
@@ -35,6 +38,7 @@ _SERVICE: tuple[tuple[str, str | None, str | None, str, str], ...] = (
     ("trace-service", None, "queue", "NAME[:ARGS]", "Who records and reports successes that senders asked for."),
     ("submission", None, None, "ENDPOINT", "Take new messages by SMTP, for instance at tcp:2525:interface=127.0.0.1."),
     ("admin", None, None, "ENDPOINT", "Show metrics and the queue by HTTP."),
+    ("workers", None, "0", "N", "Deliver in N processes of their own; 0: in the service's."),
 )
 
 
@@ -90,6 +94,8 @@ class Options(usage.Options):
             for name in ROWS
             if self[option_of(name)] is not None
         ]
+        if not _WORKERS.fullmatch(self["workers"]):
+            raise usage.UsageError(f"--workers {self['workers']}: a number from 0 to {MOST_WORKERS} is expected")
         try:
             self.parameters = maincf.load(self["config"], [*self._overrides, *given])
         except ConfigurationError as error:
@@ -107,11 +113,11 @@ class Options(usage.Options):
             f"  {'--help':<34}  Show this.",
             "",
             "Parameters; their own options count more than -o, that more than the file. Kinds, limits and what is",
-            "known but not supported are in the manual.",
+            "known but not supported are in the manual. For each --smtp-... there is an --lmtp-....",
         ]
-        heading = ""
+        heading, twins = "", frozenset(TWINS.values())
         for row in ROWS.values():
-            if not row.honoured:
+            if not row.honoured or row.name in twins:
                 continue
             if row.section != heading:
                 heading = row.section

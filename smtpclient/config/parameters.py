@@ -22,6 +22,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from smtpclient.config import (
+    machine,
+    parameters_lmtp,
     parameters_queue,
     parameters_report,
     parameters_routing,
@@ -31,13 +33,12 @@ from smtpclient.config import (
     parameters_tls_library,
 )
 from smtpclient.config.elsewhere import OwnNames, is_elsewhere, looks_like_ours, nearest
-from smtpclient.config.expansion import Expander, ExpansionError
+from smtpclient.config.expansion import Expander
 from smtpclient.config.kinds import Kind, Row, Value, parse
 from smtpclient.config.tables import TableError, Tables
 from smtpclient.observe.maillog import printable
 
 _BUILT_IN = "built-in"
-_NO_DOMAIN = "localdomain"
 _SHOWN = 200
 # The name of a table's file, with a line number where there is one; what stands in the parameter itself is content.
 _TABLE_AND_LINE = re.compile(r"(?!inline:|static:)(?:[a-z]+:)?/[^\s,:]+(?::\d+)?:? ?")
@@ -84,6 +85,7 @@ _WRITTEN: tuple[Row, ...] = (
     *parameters_sasl.SASL_ROWS,
     *parameters_tls.TLS_ROWS,
     *parameters_tls_library.TLS_LIBRARY_ROWS,
+    *parameters_lmtp.LMTP_ROWS,
     *parameters_queue.QUEUE_ROWS,
     *parameters_queue.CONCURRENCY_ROWS,
     *parameters_queue.SCHEDULING_ROWS,
@@ -145,12 +147,24 @@ class Parameters:
         :raises ConfigurationError: with everything that is wrong.
         """
         raw = {name: text.strip() for name, text in values.items()}
-        defaults = {name: row.default for name, row in ROWS.items()} | _machine(raw, machine_name())
+        defaults = {name: row.default for name, row in ROWS.items()} | machine.names(raw, machine_name())
         check = _Check(raw, sources, defaults, seconds)
         check.run()
         if check.problems:
             raise ConfigurationError(check.problems)
         return cls(raw, defaults, check.expanded, check.parsed, dict(sources), (*warnings, *check.warnings))
+
+    def as_lmtp(self) -> "Parameters":
+        """The same as the LMTP client sees it: each ``smtp_`` parameter has the value of its ``lmtp_`` twin."""
+        seen = parameters_lmtp.seen
+        return replace(
+            self,
+            _raw=seen(self._raw),
+            _defaults=seen(self._defaults),
+            _expanded=seen(self._expanded),
+            _values={**seen(self._values), **parameters_lmtp.NEUTRAL},
+            _sources=seen(self._sources),
+        )
 
     def text(self, name: str) -> str:
         """A text."""
@@ -382,16 +396,3 @@ def _without_content(text: str) -> str:
     """What can be said of a table with secrets in it, or of a fault in one: which it is, and the line."""
     found = _TABLE_AND_LINE.match(text)
     return f"{found[0] if found else ''}(what it holds is not shown)"
-
-
-def _machine(raw: Mapping[str, str], machine_name: str) -> dict[str, str]:
-    """The defaults of the names that the machine has, which depend on each other."""
-    machine = machine_name.strip().rstrip(".") or "localhost"
-    hostname = machine if "." in machine else f"{machine}.$mydomain"
-    # A myhostname that is written in terms of mydomain has no domain to give.
-    settings = {"mydomain": _NO_DOMAIN, "myhostname": hostname, **raw}
-    try:
-        full = Expander(settings.get).value("myhostname") or ""
-    except ExpansionError:
-        full = ""
-    return {"myhostname": hostname, "mydomain": full.partition(".")[2] or _NO_DOMAIN}

@@ -31,8 +31,8 @@ class Agent:
         if request.transport in refusal.TRANSPORTS:
             outcomes = refusal.outcomes(request, self.means.clock.seconds())
             return DeliveryResult(tuple(await settle(request, outcomes)))
-        return await Attempt(self.means, request, settle).run()
+        return await Attempt(self.means.of(request.transport), request, settle).run()
 
     async def close(self) -> None:
         """Say goodbye on all parked sessions."""
-        await self.means.pool.close()
+        await self.means.close()

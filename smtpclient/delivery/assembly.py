@@ -11,6 +11,7 @@ leaves no connection open.
 Does not: take the queue directory over, schedule, or complete messages.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
 from typing import Any
@@ -164,26 +165,43 @@ class Delivery:
             native,
             warn=warn,
         )
-        settings = ExchangerSettings.from_parameters(parameters)
-        # Files of TLS are read here: later there may be other rights, and another root.
-        security = Security.from_parameters(parameters, resolver, reactor.seconds, self._maillog)
 
-        return Agent(
-            Means(
-                WalkSettings.from_parameters(parameters),
-                DialogueSettings.from_parameters(parameters, self._maillog),
-                ExchangerLookup(resolver, settings, self.random, native, own, warn),
-                Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters)),
-                Pool(PoolSettings.from_parameters(parameters), reactor),
-                reactor,
-                self._maillog,
-                PeerPatterns(parameters.words("debug_peer_list")),
-                self._notify,
-                security,
-                Logins.from_parameters(parameters, reactor, self._maillog, self.random, self._in_thread),
-                parameters.integer("debug_peer_level"),
-                transcripts=not {"protocol", "policy"}.isdisjoint(parameters.words("notify_classes")),
-            )
+        def lookup(settings: ExchangerSettings) -> ExchangerLookup:
+            return ExchangerLookup(resolver, settings, self.random, native, own, warn)
+
+        means = self._new_means(parameters, resolver, lookup(ExchangerSettings.from_parameters(parameters)))
+        parameters = parameters.as_lmtp()
+        # At an LMTP server's port our own address means no loop.
+        hosts = lookup(ExchangerSettings.from_parameters(parameters, frozenset()))
+        lmtp = self._new_means(parameters, resolver, hosts)
+        sockets = dataclasses.replace(
+            ConnectorSettings.from_parameters(parameters), directory=parameters.text("queue_directory")
+        )
+        lmtp = dataclasses.replace(
+            lmtp,
+            settings=dataclasses.replace(lmtp.settings, lmtp=True, own_name=parameters.text("myhostname")),
+            dialogue=lmtp.dialogue.as_lmtp(assume_final=parameters.boolean("lmtp_assume_final")),
+            connector=Connector(reactor, reactor, sockets),
+        )
+        return Agent(dataclasses.replace(means, lmtp=lmtp))
+
+    def _new_means(self, parameters: Parameters, resolver: IResolver, lookup: ExchangerLookup) -> Means:
+        reactor = self._reactor
+        return Means(
+            WalkSettings.from_parameters(parameters),
+            DialogueSettings.from_parameters(parameters, self._maillog),
+            lookup,
+            Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters)),
+            Pool(PoolSettings.from_parameters(parameters), reactor),
+            reactor,
+            self._maillog,
+            PeerPatterns(parameters.words("debug_peer_list")),
+            self._notify,
+            # Files of TLS are read here: later there may be other rights, and another root.
+            Security.from_parameters(parameters, resolver, reactor.seconds, self._maillog),
+            Logins.from_parameters(parameters, reactor, self._maillog, self.random, self._in_thread),
+            parameters.integer("debug_peer_level"),
+            transcripts=not {"protocol", "policy"}.isdisjoint(parameters.words("notify_classes")),
         )
 
     async def _in_thread(self, respond: Callable[[bytes], bytes], challenge: bytes) -> bytes:

@@ -92,7 +92,8 @@ class Attempt:
         self._request = request
         logins = means.logins
         login = logins.pool_key(request.envelope.sender) if logins is not None else ""
-        self._key: Key = (request.transport, request.next_hop.lower(), None, login)
+        next_hop = request.next_hop if means.settings.lmtp else request.next_hop.lower()
+        self._key: Key = (request.transport, next_hop, None, login)
         self._ledger = Ledger(request, settle, means.clock)
         self._one_session = means.settings.session_limit == 1
         self._sessions = 0
@@ -140,11 +141,11 @@ class Attempt:
     async def _find(self, site: str, *, is_fallback: bool) -> Exchangers | None:
         settings = self._means.settings
         try:
-            where = destination.parse(site, settings.port)
+            where = settings.destination(site)
         except ValueError as why:
             self._ledger.note(Verdict(Disposition.DEFERRED, "4.3.5", str(why), site=True), None)
             return None
-        hosts = await self._means.lookup.find(where)
+        hosts = await self._means.find(where)
         self._found_self = hosts.found_self
         if hosts.failure is None:
             return hosts
@@ -211,6 +212,16 @@ class Attempt:
             return False
         self._sessions -= 1
         return True
+
+    async def _pass_by(self, session: Session, why: Verdict) -> None:
+        """A server that is none for this message, which says nothing about the others."""
+        self._means.maillog.info("smtp", why.reason, self._request.envelope.queue_id)
+        self._ledger.note(why, session.peer)
+        try:
+            await self._leave(session, why)
+        except BaseException:
+            session.channel.abort()
+            raise
 
     def _opening(self) -> Opening:
         means = self._means

@@ -1,15 +1,18 @@
 """
-From an address to a :class:`~smtpclient.smtp.channel.Channel`: one TCP connection, or the operating system's reason.
+From an address to a :class:`~smtpclient.smtp.channel.Channel`: one connection, or the operating system's reason.
 
-Uses ``IReactorTCP.connectTCP`` with address literals only: no resolver of the reactor is ever asked.
+Uses ``IReactorTCP.connectTCP`` with address literals only: no resolver of the reactor is ever asked. A UNIX socket is
+connected to by its path.
 """
 
+import errno
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from twisted.internet import error
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IConnector, IReactorTCP, IReactorTime
+from twisted.internet.interfaces import IAddress, IConnector, IReactorTime
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
@@ -18,6 +21,7 @@ from smtpclient.mail import shortage
 from smtpclient.smtp.channel import Channel
 
 _FOR_EVER = 3600.0
+_LONGEST_PATH = 107  # bytes that a socket's address has room for
 
 
 class Unreachable(Exception):
@@ -36,11 +40,13 @@ class ConnectorSettings:
     :param timeout: for one address, seconds; 0 leaves it to the system.
     :param bind_address: the local address for IPv4; empty: any.
     :param bind_address6: the same for IPv6.
+    :param directory: where paths of UNIX sockets begin that do not begin with a slash.
     """
 
     timeout: float = 30.0
     bind_address: str = ""
     bind_address6: str = ""
+    directory: str = ""
 
     @classmethod
     def from_parameters(cls, parameters: Parameters) -> "ConnectorSettings":
@@ -88,26 +94,43 @@ class _AnnouncedChannel(Channel):
 
 
 class Connector:
-    """Makes connections."""
+    """
+    Makes connections.
 
-    def __init__(self, reactor: IReactorTCP, clock: IReactorTime, settings: ConnectorSettings) -> None:
+    :param reactor: provides ``IReactorTCP``, and ``IReactorUNIX`` where there are UNIX sockets to connect to.
+    """
+
+    def __init__(self, reactor: Any, clock: IReactorTime, settings: ConnectorSettings) -> None:
         self._reactor = reactor
         self._clock = clock
         self._settings = settings
 
     async def connect(self, address: str, port: int) -> Channel:
         """
-        Connect to an address literal.
+        Connect to an address literal; with port 0, to the UNIX socket at that path.
 
         :raises Unreachable: when it does not come about in time.
         :raises Shortage: when it is this machine that cannot.
         """
+        if not port:
+            return await self._connect_unix(address)
         local = self._settings.bind_address6 if ":" in address else self._settings.bind_address
         factory = _ChannelFactory(self._clock)
         try:
             factory.connector = self._reactor.connectTCP(
                 address, port, factory, self._settings.timeout or _FOR_EVER, (local, 0) if local else None
             )
+        except (OSError, error.ConnectError) as why:
+            raise _failure(why) from why
+        return await factory.connected
+
+    async def _connect_unix(self, path: str) -> Channel:
+        where = os.path.join(self._settings.directory, path)
+        if len(os.fsencode(where)) > _LONGEST_PATH:
+            raise Unreachable(os.strerror(errno.ENAMETOOLONG))
+        factory = _ChannelFactory(self._clock)
+        try:
+            factory.connector = self._reactor.connectUNIX(where, factory, self._settings.timeout or _FOR_EVER)
         except (OSError, error.ConnectError) as why:
             raise _failure(why) from why
         return await factory.connected

@@ -5,7 +5,7 @@ The functions are those of delivery, called with what delivery has (:class:`~smt
 that what is said here is what would be done. DNS is asked; servers are only contacted where that is wanted.
 """
 
-from smtpclient.delivery import destination, refusal
+from smtpclient.delivery import refusal
 from smtpclient.delivery.explanation import (
     Explanation,
     Fate,
@@ -55,8 +55,9 @@ class Explainer:
             words = " ".join(refusal.status_and_reason(route.transport, route.next_hop))
             return self._explanation(recipient, sender, route, fate, refusal=words)
         sites = []
-        for number, next_hop in enumerate((route.next_hop, *self._means.settings.fallback_relays)):
-            hosts, site = await self._site(next_hop, sender, is_fallback=number > 0)
+        means = self._means.of(route.transport)
+        for number, next_hop in enumerate((route.next_hop, *means.settings.fallback_relays)):
+            hosts, site = await self._site(means, next_hop, sender, is_fallback=number > 0)
             sites.append(site)
             if hosts is not None and hosts.found_self:
                 break  # as in delivery: a fallback relay would only send the mail round
@@ -82,38 +83,40 @@ class Explainer:
             fate,
             refusal,
             sites,
-            self._means.settings.session_limit,
+            self._means.of(route.transport).settings.session_limit,
         )
 
     async def _site(
-        self, next_hop: str, sender: str, *, is_fallback: bool
+        self, means: Means, next_hop: str, sender: str, *, is_fallback: bool
     ) -> tuple[Exchangers | None, SiteExplanation]:
         try:
-            where = destination.parse(next_hop, self._means.settings.port)
+            where = means.settings.destination(next_hop)
         except ValueError as why:
             return None, SiteExplanation(next_hop, is_fallback, failure=str(why), failure_fate=Fate.DEFERRED)
-        hosts = await self._means.lookup.find(where)
+        hosts = await means.find(where)
         failure, fate = "", Fate.SENT
         if hosts.failure is not None:
             failure, fate = hosts.failure.reason, fate_of(hosts.failure.disposition)
-            if hosts.failure.not_found and (is_fallback or next_hop == self._means.settings.relayhost):
+            if hosts.failure.not_found and (is_fallback or next_hop == means.settings.relayhost):
                 fate = Fate.DEFERRED  # the operator's mistake, not the sender's
-        explained = [await self._host(next_hop, sender, hosts, exchanger) for exchanger in hosts.addresses]
+        explained = [await self._host(means, next_hop, sender, hosts, one) for one in hosts.addresses]
         return hosts, SiteExplanation(
             next_hop, is_fallback, hosts.from_mx, hosts.secure, tuple(explained), hosts.skipped, failure, fate
         )
 
-    async def _host(self, next_hop: str, sender: str, hosts: Exchangers, exchanger: Exchanger) -> HostExplanation:
-        login = self._login(sender, exchanger, next_hop)
+    async def _host(
+        self, means: Means, next_hop: str, sender: str, hosts: Exchangers, exchanger: Exchanger
+    ) -> HostExplanation:
+        login = _login(means, sender, exchanger, next_hop)
         found = None
         try:
-            policy = await self._policy(next_hop, hosts, exchanger)
+            policy = await _policy(means, next_hop, hosts, exchanger)
         except Barred as barred:
             tls = TlsExplanation("", problem=barred.verdict.reason)
         else:
             tls = tls_explanation(policy)
             if self._contact:
-                found = await probe(self._means, exchanger, hosts.destination.host, policy, login)
+                found = await probe(means, exchanger, hosts.destination.host, policy, login)
         return HostExplanation(
             exchanger.host,
             exchanger.address,
@@ -125,15 +128,16 @@ class Explainer:
             found,
         )
 
-    async def _policy(self, next_hop: str, hosts: Exchangers, exchanger: Exchanger) -> TlsPolicy:
-        security = self._means.security
-        if security is None:
-            return CLEAR
-        return await security.policy(security.requirement(next_hop), next_hop, hosts, exchanger)
 
-    def _login(self, sender: str, exchanger: Exchanger, next_hop: str) -> Login | None:
-        logins = self._means.logins
-        return logins.login(sender, exchanger.host, next_hop) if logins is not None else None
+async def _policy(means: Means, next_hop: str, hosts: Exchangers, exchanger: Exchanger) -> TlsPolicy:
+    security = means.security
+    if security is None:
+        return CLEAR
+    return await security.policy(security.requirement(next_hop), next_hop, hosts, exchanger)
+
+
+def _login(means: Means, sender: str, exchanger: Exchanger, next_hop: str) -> Login | None:
+    return means.logins.login(sender, exchanger.host, next_hop) if means.logins is not None else None
 
 
 def same_destination(route: Route, other: Route) -> bool:

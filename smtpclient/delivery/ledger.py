@@ -106,6 +106,7 @@ class Ledger:
             self._delays(session),
             max(session.uses, 1) if session is not None else 1,
             session.tls if session is not None else "",
+            sent and session is not None and session.is_final,
         )
 
     def _delays(self, session: Session | None) -> Delays:

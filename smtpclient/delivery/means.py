@@ -10,10 +10,11 @@ from twisted.internet.interfaces import IReactorTime
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery import destination
 from smtpclient.delivery.connector import Connector
+from smtpclient.delivery.destination import Destination
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.pool import Pool
 from smtpclient.delivery.security import Security
-from smtpclient.dns.exchangers import ExchangerLookup
+from smtpclient.dns.exchangers import Exchanger, ExchangerLookup, Exchangers
 from smtpclient.mail.envelope import Envelope
 from smtpclient.mail.outcome import Peer
 from smtpclient.observe.maillog import MailLog
@@ -32,12 +33,25 @@ class WalkSettings:
     :param fallback_relays: next hops to try when the destination is not found or unreachable.
     :param relayhost: as configured: a smarthost that is not found is the operator's mistake, not the sender's.
     :param session_limit: sessions for one request; 1: nothing after the greeting moves on; 0: no limit.
+    :param lmtp: next hops are those of LMTP: no MX lookup, and there are UNIX sockets.
+    :param own_name: this machine's, which is also that of a server behind a UNIX socket.
     """
 
     port: int = 25
     fallback_relays: tuple[str, ...] = ()
     relayhost: str = ""
     session_limit: int = 1
+    lmtp: bool = False
+    own_name: str = ""
+
+    def destination(self, next_hop: str) -> Destination:
+        """
+        What a next hop means here.
+
+        :raises ValueError: in words, when it means nothing.
+        """
+        parse = destination.parse_lmtp if self.lmtp else destination.parse
+        return parse(next_hop, self.port)
 
     @classmethod
     def from_parameters(cls, parameters: Parameters) -> "WalkSettings":
@@ -61,6 +75,7 @@ class Means:
     :param logins: where to log in, and as whom; None: nowhere.
     :param debug_level: how much of the dialogue with ``debug_peers`` is logged: 1: the lines, 2: times, too.
     :param transcripts: remember what is said, for the postmaster.
+    :param lmtp: the same for the transport of that name; None: nobody asks for it.
     """
 
     settings: WalkSettings
@@ -76,3 +91,21 @@ class Means:
     logins: Logins | None = None
     debug_level: int = 1
     transcripts: bool = True
+    lmtp: "Means | None" = None
+
+    def of(self, transport: str) -> "Means":
+        """What a transport works with."""
+        return self.lmtp if transport == "lmtp" and self.lmtp is not None else self
+
+    async def find(self, where: Destination) -> Exchangers:
+        """The servers of a destination."""
+        if where.path:
+            # A socket has no host but this one.
+            return Exchangers(where, (Exchanger(self.settings.own_name, where.path, 0, 0),))
+        return await self.lookup.find(where)
+
+    async def close(self) -> None:
+        """Say goodbye on all parked sessions."""
+        await self.pool.close()
+        if self.lmtp is not None:
+            await self.lmtp.close()

@@ -1,11 +1,9 @@
 """
-The transports that contact nobody: ``error``, ``retry`` and ``discard``; and ``lmtp``, which is not spoken.
+The transports that contact nobody: ``error``, ``retry`` and ``discard``.
 
 A transport table may say ``error:5.7.1 we do not write there``, ``retry:4.3.2 closed for repairs`` or ``discard:``; the
 next hop is then an enhanced status code and a sentence, either of which may be left out. As in Postfix, a code of the
 wrong class for the transport is replaced by ``5.0.0``, ``4.0.0`` or ``2.0.0``.
-
-Mail for ``lmtp`` waits: SMTP spoken to such a server would end in a bounce.
 """
 
 import re
@@ -19,7 +17,6 @@ TRANSPORTS = {
     "error": Disposition.BOUNCED,
     "retry": Disposition.DEFERRED,
     "discard": Disposition.SENT,
-    "lmtp": Disposition.DEFERRED,
 }
 _CLASSES = {Disposition.BOUNCED: "5", Disposition.DEFERRED: "4", Disposition.SENT: "2"}
 
@@ -34,8 +31,6 @@ def outcomes(request: DeliveryRequest, now: float) -> list[Outcome]:
 
 def status_and_reason(transport: str, next_hop: str) -> tuple[str, str]:
     """Enhanced status code and sentence for mail with such a route."""
-    if transport == "lmtp":
-        return "4.3.5", "mail transport unavailable: LMTP is not supported"
     found = _STATUS.match(next_hop)
     status = found[1] if found else ""
     reason = next_hop[found.end() if found else 0 :].strip()

@@ -26,6 +26,7 @@ class Peer:
 
     :param host: its name as the exchanger list or the operator gave it.
     :param address: its IP address in text, or the path of a UNIX socket.
+    :param port: TCP port; 0 for a UNIX socket.
     """
 
     host: str
@@ -33,7 +34,7 @@ class Peer:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}[{self.address}]:{self.port}"
+        return f"{self.host}[{self.address}]:{self.port}" if self.port else self.name
 
     @property
     def name(self) -> str:
@@ -78,6 +79,7 @@ class Outcome:
     :param relayed_dsn: the server offered DSN and took over reporting success (RFC 3461 section 5.2.2).
     :param session_uses: how many messages this session has carried, this one included.
     :param tls: protocol and cipher of the session; empty when in clear text.
+    :param final: it is in the recipient's mailbox now: a report says delivered, not relayed.
     """
 
     recipient: Recipient
@@ -92,6 +94,7 @@ class Outcome:
     delays: Delays = Delays()
     session_uses: int = 1
     tls: str = ""
+    final: bool = False
 
     @property
     def relay(self) -> str:

@@ -133,7 +133,7 @@ class OutsideDeliveries(_Outside):
 
         :raises Exception: when it was not accepted.
         """
-        await self._tell("delivered", envelope, from_outcome(outcome, "relayed"))
+        await self._tell("delivered", envelope, from_outcome(outcome, "delivered" if outcome.final else "relayed"))
 
     async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
         """Nothing is left to do: each recipient has been told of."""

@@ -8,8 +8,8 @@ passes the request on as well and must not report (section 5.2.2); where the ser
 Promises: a recipient is recorded on disk before :meth:`QueueTraces.append` returns; what nobody asked for, or what
 another server now has to report, is not recorded.
 
-Known limits: for a server that speaks LMTP the report says ``relayed`` too, as Postfix's does by default: an outcome
-does not tell whether a mailbox was behind it.
+For a server that speaks LMTP the report says ``relayed`` too, as Postfix's does, unless ``lmtp_assume_final`` says that
+a mailbox is behind it.
 """
 
 from zope.interface import implementer
@@ -44,8 +44,9 @@ class QueueTraces:
         :raises OSError: when it could not be recorded; nothing of it remains.
         """
         if is_due(outcome):
+            action = "delivered" if outcome.final else "relayed"
             prefix = f"delivery via {outcome.relay}: " if outcome.peer else ""
-            await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, "relayed", prefix))
+            await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, action, prefix))
 
     async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
         """

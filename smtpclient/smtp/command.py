@@ -63,6 +63,11 @@ def helo(name: str) -> bytes:
     return line("HELO " + name)
 
 
+def lhlo(name: str) -> bytes:
+    """LHLO with our name (RFC 2033 section 4.1)."""
+    return line("LHLO " + name)
+
+
 def needs_smtputf8(envelope: Envelope, recipients: Iterable[Recipient] = ()) -> bool:
     """
     Whether the message asks for SMTPUTF8 and has something in it that needs it.

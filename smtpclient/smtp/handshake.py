@@ -1,5 +1,6 @@
 """
 The beginning of a session: greeting, then EHLO, then HELO where EHLO is not known, then STARTTLS and all of it again.
+In LMTP it is LHLO, or nothing.
 
 :class:`Introduction` is the text of RFC 5321 sections 3.1 and 4.1.4 and of RFC 3207 as a coroutine. It ends with the
 server's capabilities, or raises :class:`Refused` with the verdict; a connection that dies raises ``SessionOver`` with
@@ -86,9 +87,11 @@ class Introduction:
         return capabilities
 
     async def _hello(self, banner: str) -> Capabilities:
-        """EHLO or HELO."""
+        """LHLO; or EHLO, or HELO."""
         capabilities = None
-        if self._wants_ehlo(banner):
+        if self._settings.lmtp:
+            capabilities = await self._lhlo()
+        elif self._wants_ehlo(banner):
             capabilities = await self._ehlo()
         if capabilities is None:
             capabilities = await self._helo()
@@ -125,6 +128,15 @@ class Introduction:
         if reply.code == 421:
             raise Refused(verdict.refused(self._peer, reply, self.stage), moves_on=False)
         return None
+
+    async def _lhlo(self) -> Capabilities:
+        """LHLO; LMTP has nothing to fall back to."""
+        self.stage = Stage.LHLO
+        self._channel.command(command.lhlo(self._settings.helo_name))
+        reply = await self._channel.reply(self._settings.helo)
+        if reply.category != 2:
+            raise Refused(verdict.refused(self._peer, reply, self.stage), moves_on=False)
+        return capability.from_ehlo(reply, self._settings.discard_ehlo_keywords)
 
     async def _helo(self) -> Capabilities:
         self.stage = Stage.HELO

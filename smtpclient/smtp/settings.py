@@ -2,7 +2,7 @@
 What the dialogue needs to know of the configuration: one frozen value, taken from the parameters once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.observe.maillog import MailLog
@@ -16,11 +16,16 @@ class DialogueSettings:
 
     The defaults are those of the parameter table, so that tests may name only what they are about.
 
+    :param own_name: a server that calls itself so is ourselves; empty: it may.
+    :param lmtp: speak LMTP (RFC 2033).
+    :param assume_final: a server without DSN has the mailboxes itself.
     :param changes: what is changed of messages on their way out.
     """
 
     helo_name: str
     own_name: str = ""
+    lmtp: bool = False
+    assume_final: bool = False
     helo: float = 300.0
     mail: float = 300.0
     rcpt: float = 300.0
@@ -39,6 +44,10 @@ class DialogueSettings:
     dummy_mail_auth: bool = False
     discard_ehlo_keywords: frozenset[str] = frozenset()
     changes: ContentChanges = ContentChanges()
+
+    def as_lmtp(self, *, assume_final: bool = False) -> "DialogueSettings":
+        """The same for LMTP: a server that has our name may well be another program of this machine."""
+        return replace(self, lmtp=True, own_name="", assume_final=assume_final)
 
     @classmethod
     def from_parameters(cls, parameters: Parameters, maillog: MailLog | None = None) -> "DialogueSettings":

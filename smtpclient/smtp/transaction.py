@@ -15,6 +15,7 @@ Promises:
   says to that counts for nobody;
 * a server that answers in the middle of the content has decided, whether it hangs up then or not: the rest and the dot
   are not sent, so that its 4xx or 5xx is the whole truth. A 2xx there is no promise, and counts as none;
+* in LMTP each recipient that was accepted has a reply of its own after the dot (RFC 2033 section 4.2);
 * after the final dot, a connection that ends without a reply leaves doubt, and the verdict says so;
 * what the configuration changes of a message (``smtpclient.smtp.content_changes``) is seen by the server only. A
   message that cannot be changed as it should be is not sent to its end.
@@ -187,7 +188,11 @@ class Transaction:
         if self._channel.trace is not None:
             self._channel.trace.sent(".")
         self._channel.write(END)
-        await self._channel.reply(self._settings.data_done)
+        if self._settings.lmtp:
+            # One reply for each recipient is none here; and if there is one, the reply to RSET will not be in step.
+            self.needs_reset = True
+        else:
+            await self._channel.reply(self._settings.data_done)
         return True
 
     async def _message(self) -> bool:
@@ -200,7 +205,7 @@ class Transaction:
             finished = False
         if finished:
             self.stage = Stage.DOT
-            self._conclude(await self._channel.reply(self._settings.data_done))
+            await self._conclude()
         else:
             reply = await self._channel.reply(self._settings.data_done)
             self._channel.abort()
@@ -248,10 +253,16 @@ class Transaction:
         changes = self._settings.changes.content_filter(self._envelope, self._capabilities)
         return reader if changes is None else ChangingReader(reader, changes)
 
-    def _conclude(self, reply: Reply) -> None:
-        """The reply to the final dot decides for all recipients that were accepted."""
-        fate = verdict.sent(reply) if reply.category == 2 else verdict.said(self._peer, reply, Stage.DOT)
-        self._fail_rest(fate)
+    async def _conclude(self) -> None:
+        """The reply to the final dot decides for all recipients that were accepted; in LMTP each has its own."""
+        if self._settings.lmtp:
+            for index in self._accepted:
+                self.verdicts[index] = self._fate(await self._channel.reply(self._settings.data_done))
+        else:
+            self._fail_rest(self._fate(await self._channel.reply(self._settings.data_done)))
+
+    def _fate(self, reply: Reply) -> Verdict:
+        return verdict.sent(reply) if reply.category == 2 else verdict.said(self._peer, reply, Stage.DOT)
 
     def _fail_rest(self, fate: Verdict) -> None:
         """Give the same verdict to every recipient that has none."""

@@ -60,6 +60,7 @@ class Stage(enum.Enum):
     GREETING = ("", "receiving the initial server greeting")
     EHLO = ("EHLO command", "performing the EHLO handshake")
     HELO = ("HELO command", "performing the HELO handshake")
+    LHLO = ("LHLO command", "performing the LHLO handshake")
     STARTTLS = ("STARTTLS command", "performing the STARTTLS handshake")
     MAIL = ("MAIL FROM command", "sending MAIL FROM")
     RCPT = ("RCPT TO command", "sending RCPT TO")

@@ -15,7 +15,7 @@ class ElsewhereTests(SynchronousTestCase):
     def test_other_programs(self) -> None:
         """What another program of a mail system reads is known to be its own."""
         names = ("smtpd_banner", "virtual_alias_maps", "alias_maps", "always_bcc", "mail_owner", "setgid_group",
-                 "data_directory", "daemon_directory", "policyd-spf_time_limit", "lmtp_tls_security_level",
+                 "data_directory", "daemon_directory", "policyd-spf_time_limit", "lmdb_map_size",
                  "header_checks", "milter_default_action", "tls_random_source", "tls_preempt_cipherlist")  # fmt: skip
         self.assertEqual([name for name in names if not is_elsewhere(name)], [])
 

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import smtpclient.config.manual
 from smtpclient.config.manual import manual
 from smtpclient.config.parameters import ROWS
+from smtpclient.config.parameters_lmtp import TWINS
 
 
 class ManualTests(SynchronousTestCase):
@@ -24,10 +25,14 @@ class ManualTests(SynchronousTestCase):
         self.assertTrue(page.read_text(encoding="utf-8") == manual(), remedy)
 
     def test_every_parameter_has_its_entry(self) -> None:
-        """Each row stands in the manual once, with its sentence."""
-        text = manual()
-        self.assertEqual([name for name, row in ROWS.items() if text.count(f"\n``{name}`` (") != 1], [])
-        self.assertEqual([name for name, row in ROWS.items() if row.help not in text], [])
+        """Each row stands in the manual once, with its sentence; twins of the LMTP client are told of together."""
+        text, twins = manual(), set(TWINS.values())
+        rows = {name: row for name, row in ROWS.items() if name not in twins}
+        self.assertEqual([name for name in rows if text.count(f"\n``{name}`` (") != 1], [])
+        self.assertEqual([name for name, row in rows.items() if row.help not in text], [])
+        self.assertIn("\n* ``lmtp_lhlo_name``, for ``smtp_helo_name``: ``$myhostname``\n", text)
+        self.assertIn("\n* ``lmtp_tcp_port``, for ``smtp_tcp_port``: ``24``\n", text)
+        self.assertNotIn("lmtp_mail_timeout", text)
 
     def test_what_is_not_supported_says_so(self) -> None:
         """Of a known setting that nothing acts on, the values that are taken are named."""

@@ -24,7 +24,6 @@ class Agents(SynchronousTestCase):
             "error": "bounced 5.7.1",
             "retry": "deferred 4.0.0",
             "discard": "sent 2.0.0",
-            "lmtp": "deferred 4.3.5",
         }
         found = {}
         for transport in wanted:

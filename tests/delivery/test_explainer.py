@@ -103,7 +103,7 @@ class Routes(ExplainerCase):
     def test_transports_that_contact_nobody(self) -> None:
         """``error`` and ``retry`` say what they do with mail."""
         told = {}
-        for entry in ("error:5.7.1 go away", "retry:closed", "discard:", "lmtp:unix:/x"):
+        for entry in ("error:5.7.1 go away", "retry:closed", "discard:"):
             e = self.explain(World({}), transport_maps=f"inline:{{{{example.org={entry}}}}}")
             told[entry] = (e.fate, e.refusal, e.sites)
         self.assertEqual(
@@ -112,9 +112,19 @@ class Routes(ExplainerCase):
                 "error:5.7.1 go away": (Fate.BOUNCED, "5.7.1 go away", ()),
                 "retry:closed": (Fate.DEFERRED, "4.0.0 closed", ()),
                 "discard:": (Fate.SENT, "2.0.0 example.org", ()),
-                "lmtp:unix:/x": (Fate.DEFERRED, "4.3.5 mail transport unavailable: LMTP is not supported", ()),
             },
         )
+
+    def test_lmtp(self) -> None:
+        """The server behind a UNIX socket is this machine, and the next hop is told as it was written."""
+        world = World({})
+        settings = WalkSettings(lmtp=True, own_name="me.example")
+        object.__setattr__(world.means, "lmtp", dataclasses.replace(world.means, settings=settings))
+        e = self.explain(world, transport_maps="inline:{example.org=lmtp:unix:/run/LMTP}")
+        [site] = e.sites
+        [host] = site.hosts
+        self.assertEqual((e.transport, e.next_hop), ("lmtp", "unix:/run/LMTP"))
+        self.assertEqual((host.host, host.address, host.port), ("me.example", "/run/LMTP", 0))
 
     def test_bad_address(self) -> None:
         """What is no address would be returned."""

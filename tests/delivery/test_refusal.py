@@ -35,7 +35,6 @@ class Refusals(SynchronousTestCase):
             ("retry", "later"): ("deferred", "4.0.0", "later"),
             ("discard", ""): ("sent", "2.0.0", "the discard transport"),
             ("discard", "2.7.0 silently"): ("sent", "2.7.0", "silently"),
-            ("lmtp", "[127.0.0.1]:24"): ("deferred", "4.3.5", "mail transport unavailable: LMTP is not supported"),
         }
         found = {}
         for transport, next_hop in table:

@@ -2,8 +2,8 @@
 An SMTP server that does what a script says: for tests, on real sockets or in memory.
 
 A :class:`Script` maps events to steps. The events, in the order of a session: ``connect``, ``ehlo``, ``helo``,
-``mail``, ``rcpt``, ``data``, ``content`` (354 was sent, content is coming), ``eod`` (the lone dot was read), ``rset``,
-``quit`` and ``other``. What is not in the script is answered as a good server would.
+``lhlo``, ``mail``, ``rcpt``, ``data``, ``content`` (354 was sent, content is coming), ``eod`` (the lone dot was read),
+``rset``, ``quit`` and ``other``. What is not in the script is answered as a good server would.
 
 Steps are a string or a list of strings, done in order:
 
@@ -21,6 +21,8 @@ Steps are a string or a list of strings, done in order:
 ``!close``         close the connection
 ``!reset``         reset it
 =================  =====================================================================
+
+After ``lhlo`` it is an LMTP server: it has one reply to the dot for each recipient.
 
 For ``rcpt`` a mapping from a part of the line to steps is taken, too; ``*`` is for all others. A tuple holds the steps
 for each occurrence of an event in a session; the last ones are for all further occurrences.
@@ -104,6 +106,7 @@ class ScriptedSession(Protocol):
         self._said = ""  # at this event
         self._mail = False
         self._rcpts: set[int] = set()
+        self._lmtp = False
         self._waiters: list[tuple[str, Deferred[None]]] = []
         self.commands: list[str] = []
         self.contents: list[bytes] = []
@@ -166,7 +169,7 @@ class ScriptedSession(Protocol):
         self.commands.append(text)
         self.pipelined = self.pipelined or bool(rest)
         verb = text.split(" ", 1)[0].lower()
-        known = verb in ("ehlo", "helo", "mail", "rcpt", "data", "rset", "quit")
+        known = verb in ("ehlo", "helo", "lhlo", "mail", "rcpt", "data", "rset", "quit")
         self._begin(verb if known else "other", text)
         self._awaited(text)
         return True
@@ -263,7 +266,8 @@ class ScriptedSession(Protocol):
             self._mail = is_yes
         elif self._event == "rcpt" and is_yes:
             self._rcpts.add(len(self.commands))
-        elif self._event in ("eod", "rset", "ehlo", "helo"):
+        elif self._event in ("eod", "rset", "ehlo", "helo", "lhlo"):
+            self._lmtp = self._lmtp or self._event == "lhlo"
             self._mail = False
             self._rcpts.clear()
 
@@ -277,7 +281,10 @@ class ScriptedSession(Protocol):
         if event == "quit":
             self._send("221 2.0.0 Bye")
             self._stop("!close")
-        elif event == "ehlo" and self._script.ehlo is not None:
+        elif event == "eod" and self._lmtp:
+            for _ in range(len(self._rcpts)):
+                self._send(_REPLIES[event])
+        elif event in ("ehlo", "lhlo") and self._script.ehlo is not None:
             *lines, last = (host, *self._script.ehlo)
             self._send("\n".join([*("250-" + line for line in lines), "250 " + last]))
         elif event == "rcpt" and not self._mail:
