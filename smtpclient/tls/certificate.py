@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from smtpclient.tls import chain, fingerprint, names, tlsa
 from smtpclient.tls.level import Level
@@ -70,11 +71,15 @@ class Judgement:
 def judge(presented: Presented, policy: TlsPolicy) -> Judgement:
     """Compare what was presented with what the policy asks for."""
     if not presented.certificates:
-        complaint = "no certificate was presented" if policy.level.authenticates else ""
+        complaint = "no certificate was presented that can be read" if policy.level.authenticates else ""
         return Judgement(Trust.ANONYMOUS, complaint)
     if not policy.level.authenticates:
         return Judgement(Trust.UNTRUSTED if presented.fault else Trust.TRUSTED)
-    complaint = _complaint(presented, policy)
+    try:
+        complaint = _complaint(presented, policy)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as why:
+        # There is no end to what can stand in a certificate. One that cannot be read is not the right one.
+        return Judgement(Trust.UNTRUSTED, f"the certificate cannot be read: {why}")
     if complaint:
         return Judgement(Trust.UNTRUSTED, f"{complaint}: {describe(presented.certificates[0])}")
     return Judgement(Trust.TRUSTED if policy.half else Trust.VERIFIED)

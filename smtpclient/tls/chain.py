@@ -1,12 +1,13 @@
 """
 Whether a server's certificate leads to one of a few authorities, as usage 2 of TLSA and trust anchor files ask.
 
-The authority may stand in the record itself (matching type 0), as a certificate or as a bare key, or be one of those that
-the server has sent. Signatures, dates and the right to sign are checked by OpenSSL, from the server's certificate up to
-the authority and no further: the authority need not be a root.
+The authority may stand in the record itself (matching type 0), as a certificate or as a bare key, or be one of those
+that the server has sent. Signatures, dates and the right to sign are checked by OpenSSL, from the server's certificate
+up to the authority and no further: the authority need not be a root.
 
-Promises: the server's own certificate is never its authority (RFC 7671 section 5.2: usage 3 is for that); a chain with a
-signature over MD5 or SHA-1 below the authority is none.
+Promises: the server's own certificate is never its authority (RFC 7671 section 5.2: usage 3 is for that); a chain with
+a signature over MD5 or SHA-1 below the authority is none; no more than ``MOST`` certificates are looked at, for each
+costs time.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ from OpenSSL import crypto
 
 from smtpclient.tls.tlsa import CERTIFICATE, FULL, KEY, TlsaRecord
 
+#: How many certificates of a server are looked at, its own included.
+MOST = 10
+
 _BROKEN = (hashes.MD5, hashes.SHA1)
 
 
@@ -31,6 +35,7 @@ def fault_of(chain: Sequence[x509.Certificate], anchors: Sequence[TlsaRecord]) -
     :param chain: as the server sent it, its own first.
     :param anchors: records of usage 2 that can be used.
     """
+    chain = chain[:MOST]
     if not serves(chain[0]):
         return "unsupported certificate purpose"
     trusted = [certificate for certificate in chain[1:] if any(record.matches(certificate) for record in anchors)]
@@ -106,7 +111,8 @@ def _signed(certificate: x509.Certificate, key_info: bytes) -> bool:
         algorithm = certificate.signature_hash_algorithm
         parameters = certificate.signature_algorithm_parameters
         if isinstance(key, rsa.RSAPublicKey) and algorithm is not None:
-            assert isinstance(parameters, padding.PKCS1v15 | padding.PSS)
+            if not isinstance(parameters, padding.PKCS1v15 | padding.PSS):
+                return False
             key.verify(signature, signed, parameters, algorithm)
         elif isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:
             key.verify(signature, signed, ec.ECDSA(algorithm))
@@ -114,6 +120,6 @@ def _signed(certificate: x509.Certificate, key_info: bytes) -> bool:
             key.verify(signature, signed)
         else:
             return False
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, AssertionError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     return True

@@ -133,6 +133,9 @@ class DaneSource:
                 return found
         if target != exchanger.host:
             alias = await self._resolver.lookup(exchanger.host, CNAME)
+            if alias.status is Status.RETRY:
+                # Whoever can keep this answer back must not be able to switch DANE off with it.
+                raise PolicyProblem(f"TLSA lookup error for {exchanger.host}:{exchanger.port}")
             if alias.secure and alias.status is Status.FOUND:
                 return await self._look_up(exchanger.host, exchanger)
         return found

@@ -9,16 +9,45 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
+_VERSION = 0xA0  # the tag of the version, which certificates of the first version lack
 _HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 def public_key_info(certificate: Certificate) -> bytes:
-    """The certificate's SubjectPublicKeyInfo, as it stands in the certificate."""
-    # Not public_key(): a key of a kind that this library cannot use has a digest all the same.
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    """
+    The certificate's SubjectPublicKeyInfo, byte by byte as it stands there (RFC 5280 section 4.1).
+
+    It is not read and written again: that could change it (there are several ways to write a point of a curve), and
+    a key of a kind that nobody here knows has a digest all the same.
+
+    :raises ValueError: when the certificate is none.
+    """
+    _, at, _ = _element(certificate.tbs_certificate_bytes, 0)
+    data = certificate.tbs_certificate_bytes
+    fields_before_key = 5  # serial number, signature, issuer, validity, subject
+    if data[at] == _VERSION:
+        fields_before_key += 1
+    for _ in range(fields_before_key):
+        _, _, at = _element(data, at)
+    begin, _, end = _element(data, at)
+    return data[begin:end]
+
+
+def _element(data: bytes, at: int) -> tuple[int, int, int]:
+    """Where an element of DER begins, where its content does, and where it ends."""
+    try:
+        size, content = data[at + 1], at + 2
+        if size & 0x80:
+            octets = size & 0x7F
+            size, content = int.from_bytes(data[content : content + octets], "big"), content + octets
+    except IndexError:
+        raise ValueError("a certificate that ends early") from None
+    if content + size > len(data):
+        raise ValueError("a certificate that ends early")
+    return at, content, content + size
 
 
 def normalize(text: str, digest: str) -> str:

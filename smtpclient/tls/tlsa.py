@@ -7,12 +7,14 @@ unusable for SMTP, RFC 7672 section 3.1.3), a selector (0: the whole certificate
 
 Promises: :func:`read` takes any bytes; a record that means nothing here is kept apart from one that can be checked;
 with digests of several strengths for the same usage and selector only the strongest counts (RFC 7671 section 9), so
-that a broken hash function does not weaken the others.
+that a broken hash function does not weaken the others; of a zone that lists hundreds of records only the first
+``MOST`` that can be used are looked at, for each costs time.
 """
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from cryptography.x509 import Certificate, load_der_x509_certificate
@@ -22,6 +24,9 @@ from smtpclient.tls.fingerprint import public_key_info
 TRUST_ANCHOR, END_ENTITY = 2, 3
 CERTIFICATE, KEY = 0, 1
 FULL, SHA256, SHA512 = 0, 1, 2
+
+#: How many records of one server are looked at.
+MOST = 32
 
 _DIGESTS = {SHA256: hashlib.sha256, SHA512: hashlib.sha512}
 
@@ -66,10 +71,7 @@ class TlsaRecord:
     def matches(self, certificate: Certificate) -> bool:
         """Whether this is the certificate, or its key, that the record speaks of."""
         whole = self.selector == CERTIFICATE
-        try:
-            data = certificate.public_bytes(Encoding.DER) if whole else public_key_info(certificate)
-        except Exception:  # a key of a kind that cannot be read is not the one
-            return False
+        data = certificate.public_bytes(Encoding.DER) if whole else public_key_info(certificate)
         if self.matching in _DIGESTS:
             data = _DIGESTS[self.matching](data).digest()
         return data == self.data
@@ -88,7 +90,7 @@ def strongest(records: Iterable[TlsaRecord]) -> tuple[TlsaRecord, ...]:
 
     Whole certificates and keys (matching type 0) always count.
     """
-    usable = [record for record in records if record.is_usable]
+    usable = list(islice((record for record in records if record.is_usable), MOST))
     best: dict[tuple[int, int], int] = {}
     for record in usable:
         kind = (record.usage, record.selector)

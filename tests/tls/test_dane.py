@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.destination import parse
 from smtpclient.dns.exchangers import Exchanger, Exchangers
+from smtpclient.dns.resolver import CNAME
 from smtpclient.tls.dane import DaneSource
 from smtpclient.tls.level import Level
 from smtpclient.tls.policy import FROM_DANE, PolicyProblem, Requirement, TlsPolicy
@@ -192,6 +193,12 @@ class Aliases(DaneCase):
         self.zone.tlsa(NAME, EE)
         self.zone.alias(HOST, secure=False)
         self.assertEqual(self.base(host_secure=False), "")
+
+    def test_alias_lookup_failure(self) -> None:
+        """Where nobody can tell about the alias, nobody can tell about its records."""
+        self.zone.fail(HOST, CNAME)
+        problem = self.assertRaises(PolicyProblem, self.base, host_secure=False)
+        self.assertEqual(problem.reason, f"TLSA lookup error for {HOST}:25")
 
 
 class Settings(DaneCase):

@@ -57,6 +57,12 @@ class Records(SynchronousTestCase):
         self.assertEqual(tlsa.strongest([weak, strong, other, whole]), (strong, other, whole))
         self.assertEqual(tlsa.strongest([weak, broken]), (weak,))
 
+    def test_not_without_end(self) -> None:
+        """Of a multitude of records the first that can be used are looked at."""
+        useless = [TlsaRecord(3, 1, 9, bytes(32))] * 50
+        many = [TlsaRecord(3, 1, 1, number.to_bytes(32, "big")) for number in range(100)]
+        self.assertEqual(tlsa.strongest([*useless, *many]), tuple(many[: tlsa.MOST]))
+
     def test_reading(self) -> None:
         """The wire form of RFC 6698 section 2.1; what is cut short is none."""
         self.assertEqual(tlsa.read(b"\3\1\1" + bytes(32)), TlsaRecord(3, 1, 1, bytes(32)))
