@@ -214,6 +214,8 @@ def _found(answer: Answer, found: Iterable[ResourceRecord]) -> Answer:
                     records.append(Exchange(preference, host))
                 else:
                     dropped.append(f"MX host {host!a} is no host name")
+            case str(target) if answer.record_type == CNAME:
+                records.append(Opaque(target.encode("utf-8", "surrogateescape")))
             case str(address):
                 records.append(Address(address))
             case bytes(data):

@@ -155,7 +155,7 @@ class Securing:
             if presented.fault:
                 maillog.info("smtp", f"certificate verification failed for {peer}: {presented.fault}")
         if self._means.loglevel >= 1:
-            group = connection.get_group_name()
+            group = getattr(connection, "get_group_name", str)()  # older pyOpenSSL has none
             exchange = f" key-exchange {_group(group)}" if group else ""
             trust = judgement.trust.value
             maillog.info("smtp", f"{trust} TLS connection {manner} to {peer}: {self.summary}{exchange}")

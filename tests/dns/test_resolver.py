@@ -16,7 +16,7 @@ from smtpclient.dns import message
 from smtpclient.dns.answer import Address, Answer, Exchange, Opaque, Status
 from smtpclient.dns.cache import Cache
 from smtpclient.dns.engine import Engine
-from smtpclient.dns.resolver import AAAA, MX, TLSA, A, Resolver
+from smtpclient.dns.resolver import AAAA, CNAME, MX, TLSA, A, Resolver
 from smtpclient.dns.transport import QueryTransport
 from smtpclient.interfaces import IResolver
 from tests.dns.scripted_server import Script, ScriptedServer, cname, question, reply, soa, until
@@ -166,6 +166,14 @@ class Aliases(ResolverCase):
             (answer.name, answer.canonical, answer.records, answer.ttl),
             ("a.test", "c.test", (Address("192.0.2.1"),), 40),
         )
+
+    async def test_the_alias_itself(self) -> None:
+        """Who asks for an alias gets the alias; its target is not asked for."""
+        self.start(zone({("a.test", CNAME): [cname("a.test", "b.test")], ("c.test", CNAME): []}))
+        found, none = await self.resolver.lookup("a.test", CNAME), await self.resolver.lookup("c.test", CNAME)
+        self.assertEqual((found.status, found.records, found.canonical), (Status.FOUND, (Opaque(b"b.test"),), "a.test"))
+        self.assertEqual(none.status, Status.NO_DATA)
+        self.assertEqual([name for name, _, _ in self.server.asked], ["a.test", "c.test"])
 
     async def test_out_of_the_answer(self) -> None:
         """Where the answer ends in an alias, its target is asked for."""
