@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from smtpclient.tls import chain, fingerprint, names, tlsa
 from smtpclient.tls.level import Level
@@ -77,7 +76,7 @@ def judge(presented: Presented, policy: TlsPolicy) -> Judgement:
         return Judgement(Trust.UNTRUSTED if presented.fault else Trust.TRUSTED)
     try:
         complaint = _complaint(presented, policy)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as why:
+    except Exception as why:
         # There is no end to what can stand in a certificate. One that cannot be read is not the right one.
         return Judgement(Trust.UNTRUSTED, f"the certificate cannot be read: {why}")
     if complaint:
@@ -121,22 +120,13 @@ def _name_complaint(certificate: x509.Certificate, patterns: Sequence[str]) -> s
 
 
 def describe(certificate: x509.Certificate) -> str:
-    """A certificate for the operator: subject, issuer, names, dates."""
-    borne = names.names_of(certificate)
-    shown = ", ".join(borne[:_MOST_NAMES]) + (", ..." if len(borne) > _MOST_NAMES else "")
-    dates = f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
-    return f"certificate of {_subject(certificate)} for {shown or 'no name'}, issued by {_issuer(certificate)}, {dates}"
-
-
-def _subject(certificate: x509.Certificate) -> str:
+    """A certificate for the operator: subject, names, issuer, dates."""
     try:
-        return certificate.subject.rfc4514_string() or "nobody"
-    except ValueError:
-        return "someone unreadable"
-
-
-def _issuer(certificate: x509.Certificate) -> str:
-    try:
-        return certificate.issuer.rfc4514_string() or "nobody"
-    except ValueError:
-        return "someone unreadable"
+        borne = names.names_of(certificate)
+        shown = ", ".join(borne[:_MOST_NAMES]) + (", ..." if len(borne) > _MOST_NAMES else "")
+        subject = certificate.subject.rfc4514_string() or "nobody"
+        issuer = certificate.issuer.rfc4514_string() or "nobody"
+        dates = f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
+    except Exception as why:
+        return f"a certificate that cannot be read: {why}"
+    return f"certificate of {subject} for {shown or 'no name'}, issued by {issuer}, {dates}"

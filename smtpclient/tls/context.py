@@ -100,7 +100,7 @@ class Connecting:
         for certificate in connection.get_peer_cert_chain() or ():
             try:
                 certificates.append(certificate.to_cryptography())
-            except ValueError:  # more strictly read than by OpenSSL, which has nothing against it
+            except Exception:  # more strictly read than by OpenSSL; the library has many words for what is wrong
                 break
         return Presented(tuple(certificates), self._fault())
 

@@ -113,7 +113,7 @@ def anchors(path: str, data: bytes) -> tuple[TlsaRecord, ...]:
             elif kind.endswith(b"PUBLIC KEY"):
                 der = load_pem_public_key(block).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
                 found.append(TlsaRecord(TRUST_ANCHOR, KEY, FULL, der))
-        except ValueError as why:
+        except Exception as why:  # the library has many words for what is wrong
             raise PemError(f"{path}: trust anchor {len(found) + 1} cannot be read: {why}") from None
     if not found:
         raise PemError(f"{path}: no certificate and no public key in it")

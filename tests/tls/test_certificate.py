@@ -2,6 +2,9 @@
 
 import hashlib
 
+from cryptography import x509
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.tls import tlsa
@@ -118,6 +121,34 @@ class Dane(SynchronousTestCase):
         """Where nobody vouches for the list of servers, the one that matches is Trusted, not Verified."""
         policy = TlsPolicy(Level.DANE, tlsa=(SELF.tlsa(3, 1, 1),), half=True)
         self.assertEqual(judge(SELF_SIGNED, policy), Judgement(Trust.TRUSTED))
+
+
+class Odd(SynchronousTestCase):
+    @settings(max_examples=400, deadline=None, derandomize=True)
+    @given(
+        st.integers(0, len(LEAF.der) - 1), st.integers(1, 255), st.integers(0, len(LEAF.der) - 1), st.integers(0, 255)
+    )
+    def test_any_certificate(self, first: int, change: int, second: int, other: int) -> None:
+        """Whatever a server shows, it is judged: nothing is raised, and what was changed is not the right one."""
+        data = bytearray(LEAF.der)
+        data[first] ^= change
+        data[second] ^= other
+        if bytes(data) == LEAF.der:
+            return
+        try:
+            certificate = x509.load_der_x509_certificate(bytes(data))
+        except Exception:
+            return
+        presented = Presented((certificate, CA.certificate), "whatever")
+        fingerprints = (hashlib.sha256(LEAF.der).hexdigest(),)
+        for policy in (
+            TlsPolicy(Level.FINGERPRINT, fingerprints=fingerprints, digest="sha256"),
+            TlsPolicy(Level.SECURE, match=("mx.example",), anchors=(CA.tlsa(2, 0, 0),)),
+            TlsPolicy(Level.SECURE, match=("mx.example",), anchors=(CA.tlsa(2, 1, 0),)),
+            TlsPolicy(Level.SECURE, match=("mx.example",)),
+            dane(LEAF.tlsa(3, 0, 1), CA.tlsa(2, 1, 1)),
+        ):
+            self.assertFalse(judge(presented, policy).accepted)
 
 
 class Words(SynchronousTestCase):

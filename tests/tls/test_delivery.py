@@ -391,6 +391,18 @@ class OurFiles(Deliveries):
             if level == "secure":
                 self.assertEqual(outcome.reason, "TLS is required, but our TLS engine is unavailable")
 
+    async def test_files_are_read_early(self) -> None:
+        """What is read when the agent is made serves it for good, also where nothing can be read any more."""
+        self.patch(credentials, "LOOK_AGAIN", 0.0)
+        client = issue("client.example", ["client.example"], CA)
+        chain = self.folder / "chain.pem"
+        chain.write_bytes(client.key_pem + client.pem)
+        world = self.world(Behaviour(LEAF, asks=True), level="secure", chain_files=chain)
+        self.ca.unlink()
+        chain.unlink()
+        self.assertEqual(short(await world.deliver()), "sent 2.0.0")
+        self.assertEqual(world.sessions[0][0].client, "client.example")
+
     async def test_a_changed_file(self) -> None:
         """A new authority is trusted without a restart, and one that was taken away is not."""
         self.patch(credentials, "LOOK_AGAIN", 0.0)
