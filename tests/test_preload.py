@@ -6,6 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from smtpclient import preload
 from smtpclient.preload import modules
 from tests.service.installed import environment
 
@@ -24,6 +25,13 @@ class Preload(SynchronousTestCase):
         loaded = set(ran.stdout.split())
         self.assertEqual(set(modules()) - loaded, set())
         self.assertEqual([name for name in loaded if name.startswith("smtpclient.command.")], [])
+
+    def test_what_is_not_installed(self) -> None:
+        """A module of somebody else that is not there is passed over; one of our own is not."""
+        self.patch(preload, "_LATER", ("no.such.module",))
+        preload.preload()
+        self.patch(preload, "_LATER", ("smtpclient.no_such_module",))
+        self.assertRaises(ModuleNotFoundError, preload.preload)
 
     def test_names_of_modules(self) -> None:
         """The list is what lies in the package."""

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
 
     async def whole(reactor: ReactorBase) -> None:
         try:
-            ended.append(await _perform(options, parameters, states, reactor, stdout, stderr))
+            ended.append(await perform(options, parameters, states, reactor, stdout, stderr))
         except BaseException as error:
             ended.append(error)
 
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
     return result
 
 
-async def _perform(
+async def perform(
     options: Any,
     parameters: Parameters,
     states: list[dict[str, Any]] | None,
@@ -107,6 +107,12 @@ async def _perform(
     stdout: TextIO,
     stderr: TextIO,
 ) -> int:
+    """
+    Explain what the command line names.
+
+    :param states: what the service says of its destinations; None: it was not asked.
+    :return: the exit code.
+    """
     try:
         explanations = await _explain(options, parameters, states, reactor, stderr)
     except ValueError as error:  # a program or an address that makes no sense

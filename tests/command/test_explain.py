@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import errno
 import io
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from smtpclient.command import explain as command
 from smtpclient.command import service_page
 from smtpclient.command.explain_text import lines
+from smtpclient.command.queue_directory import QueueDirectory
+from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.explanation import (
     Explanation,
     Fate,
@@ -33,7 +37,7 @@ from smtpclient.observe import page
 from smtpclient.observe.metrics import Metrics
 from smtpclient.queue.destination_queue import DestinationState
 from tests.command.queue_case import QueueCase
-from tests.queue.disk import message
+from tests.queue.disk import message, spool
 from tests.service.installed import ROOT, Sink, environment
 
 SECRET = "hunter2-Secret!"
@@ -80,41 +84,126 @@ class Program(QueueCase):
             "  queue: no mail waits for this destination\n",
         )
 
-    def test_probe(self) -> None:
+
+class Performing(TestCase):
+    """The command in this process, with a real reactor."""
+
+    def setUp(self) -> None:
+        self.path = os.path.abspath(self.mktemp())
+        base = Path(self.path + "-sink")
+        base.mkdir(parents=True)
+        self.spool, _, _ = spool(self.path)
+        self.sink = Sink(base)
+        self.addCleanup(self.sink.stop)
+        self.stdout, self.stderr = io.StringIO(), io.StringIO()
+
+    async def perform(self, *words: str, states: list[dict[str, Any]] | None = None, **values: str) -> int:
+        """The exit code; what was said stays in ``self``."""
+        relay = f"[127.0.0.1]:{self.sink.port}"
+        parameters = Parameters.from_values({"queue_directory": self.path, "relayhost": relay, **values})
+        options = command.parser().parse_args(words)
+        return await command.perform(options, parameters, states, reactor, self.stdout, self.stderr)
+
+    async def test_probe(self) -> None:
         """The server is asked, and gets no mail; without a queue directory nothing is said of the queue."""
-        ran = self.run_on_queue("-o", "queue_directory=/no/such", "--probe", "--dialogue", "u@example.org")
-        self.assertEqual(ran.returncode, 0, ran.stderr)
-        self.assertIn("tried: mail would be sent\n", ran.stdout)
-        self.assertIn("Out: QUIT\n", ran.stdout)
-        self.assertNotIn("queue:", ran.stdout)
+        code = await self.perform("--probe", "--dialogue", "u@example.org", queue_directory="/no/such")
+        self.assertEqual(code, 0)
+        self.assertIn("tried: mail would be sent\n", self.stdout.getvalue())
+        self.assertIn("Out: QUIT\n", self.stdout.getvalue())
+        self.assertNotIn("queue:", self.stdout.getvalue())
         self.assertEqual(self.sink.accepted, [])
 
-    def test_json(self) -> None:
+    async def test_json(self) -> None:
         """One object for each address, with what waits in the queue; the code is that of the worst fate."""
         due = int(time.time()) + 1000
-        for where in ("hold", "deferred"):
-            queue_id = self.queue(message(b"Subject: x\n\nx\n"), where)
-        os.utime(self.spool_file("deferred", queue_id), (due, due))
-        table = "transport_maps=inline:{{a.test=error:no}, {b.test=retry:later}}"
-        ran = self.run_on_queue("-o", table, "--json", "u@example.org", "u@a.test", "u@b.test")
-        told = json.loads(ran.stdout)
+        held = await self.spool.create(message(b"Subject: x\n\nx\n"))
+        self.spool.hold(held)
+        deferred = await self.spool.create(message(b"Subject: x\n\nx\n"))
+        self.spool.claim(deferred, "incoming")
+        self.spool.defer(deferred, due)
+        table = "inline:{{a.test=error:no}, {b.test=retry:later}}"
+        code = await self.perform("--json", "u@example.org", "u@a.test", "u@b.test", transport_maps=table)
+        told = json.loads(self.stdout.getvalue())
         shown = [(e["recipient"], e["fate"], e["queue"]["messages"]) for e in told]
         wanted = [("u@example.org", "sent", 2), ("u@a.test", "bounced", 0), ("u@b.test", "deferred", 0)]
-        self.assertEqual((shown, ran.returncode), (wanted, os.EX_UNAVAILABLE))
+        self.assertEqual((shown, code), (wanted, os.EX_UNAVAILABLE))
         waiting = told[0]["queue"]
         self.assertEqual((waiting["held"], waiting["next_attempt"]), (1, due))
         self.assertEqual((told[0]["sites"][0]["hosts"][0]["tls"]["level"], told[0]["destination"]), ("may", None))
 
-    def test_mail_that_would_wait(self) -> None:
-        """75 when mail would wait."""
-        ran = self.run_on_queue("-o", "default_transport=retry:4.3.2 closed for repairs", "u@c.test")
-        self.assertEqual(ran.returncode, os.EX_TEMPFAIL)
-        self.assertIn("    4.3.2 closed for repairs\n", ran.stdout)
+    async def test_long_queues(self) -> None:
+        """Only the first messages of a queue are looked at, and a broken one is passed over."""
+        for _ in range(3):
+            broken = await self.spool.create(message(b"Subject: x\n\nx\n"))
+        with open(f"{self.path}/incoming/{broken}", "wb") as file:
+            file.write(b"broken")
+        self.patch(command, "MOST_MESSAGES", 2)
+        await self.perform("--json", "u@example.org")
+        [told] = json.loads(self.stdout.getvalue())
+        self.assertFalse(told["queue"]["complete"])
+        self.assertLess(told["queue"]["messages"], 3)
 
-    def spool_file(self, queue: str, queue_id: str) -> Path:
-        """Where a message lies."""
-        [path] = Path(self.path, queue).rglob(queue_id)
-        return path
+    async def test_service(self) -> None:
+        """The state of the destination, if the service has one."""
+        states = [{"transport": "smtp", "next_hop": f"[127.0.0.1]:{self.sink.port}", "running": 2, "window": 5}]
+        await self.perform("u@example.org", states=states)
+        await self.perform("u@example.org", states=[])
+        told = self.stdout.getvalue()
+        self.assertIn("  service: 2 deliveries under way of 5 at a time\n", told)
+        self.assertIn("  service: knows nothing of this destination now\n", told)
+
+    async def test_queue_that_cannot_be_read(self) -> None:
+        """A disk that fails costs what is said of the queue, and no more."""
+
+        def failing(*queues: str) -> Any:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self.patch(QueueDirectory, "entries", lambda self, *queues: failing(*queues))
+        self.assertEqual(await self.perform("u@example.org"), 0)
+        self.assertNotIn("queue:", self.stdout.getvalue())
+
+    async def test_mail_that_would_wait(self) -> None:
+        """75 when mail would wait."""
+        code = await self.perform("u@c.test", default_transport="retry:4.3.2 closed for repairs")
+        self.assertEqual(code, os.EX_TEMPFAIL)
+        self.assertIn("    4.3.2 closed for repairs\n", self.stdout.getvalue())
+
+    async def test_login_without_passwords(self) -> None:
+        """What the service would refuse to start with is refused here."""
+        self.assertEqual(await self.perform("u@c.test", smtp_sasl_auth_enable="yes"), os.EX_CONFIG)
+        self.assertIn("specify a password table", self.stderr.getvalue())
+
+    async def test_warnings(self) -> None:
+        """What would be warned of in the log is told."""
+        await self.perform("u@c.test", transport_maps="inline:{*=nonsense:}")
+        self.assertIn("smtpclient explain: warning: mail transport 'nonsense': unknown", self.stderr.getvalue())
+
+
+class Whole(SynchronousTestCase):
+    """The command from its words to its code, with a reactor that only does what needs no waiting."""
+
+    def run_main(self, *words: str) -> int:
+        """The exit code."""
+        out = io.StringIO()
+        return command.main(words, stdin=io.BytesIO(), stdout=out, stderr=out)
+
+    def test_code_and_exception(self) -> None:
+        """What the work ends with is what the command ends with, be it a code, an error or an interruption."""
+
+        def react(work: Callable[[Any], object]) -> None:
+            work(reactor)
+            raise SystemExit(0)
+
+        def interrupted(work: Callable[[Any], object]) -> None:
+            raise SystemExit(1)
+
+        closed = ("-o", "default_transport=error:5.7.1 no", "-o", "queue_directory=/no/such", "u@example.org")
+        self.patch(command, "react", react)
+        self.assertEqual(self.run_main(*closed), os.EX_UNAVAILABLE)
+        self.patch(command, "explain_text", None)
+        self.assertRaises(AttributeError, self.run_main, *closed)
+        self.patch(command, "react", interrupted)
+        self.assertRaises(KeyboardInterrupt, self.run_main, *closed)
 
 
 class Mistakes(SynchronousTestCase):
