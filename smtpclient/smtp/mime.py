@@ -131,6 +131,8 @@ class MimeReader:
         self._place: Place | None = Place.MESSAGE  # None: in a body
         self._entity = Entity()
         self._boundaries: list[tuple[bytes, ContentType]] = []  # with what a part is that has no Content-Type
+        self._delimiters: tuple[bytes, ...] = ()
+        self._longest_delimiter = 0
         self._field: list[bytes] = []
         self._field_size = 0
         self._held = b""  # the beginning of a piece whose rest has not come
@@ -194,21 +196,30 @@ class MimeReader:
         end = len(text)
         if self._boundaries:
             if not self._in_line:
-                if text.startswith(b"--", at):
+                if text.startswith(b"--", at) and self._is_candidate(text, at):
                     end = _piece_end(text, at, final)
                     if end >= 0:
                         self._dashes(text[at:end])
                     return end
-                if text[at:] == b"-" and not final:
+                if at == len(text) - 1 and text.endswith(b"-") and not final:
                     return -1
-            found = text.find(b"\n--", at)
-            if found >= 0:
-                end = found + 1
-            elif text.endswith(b"\n-") and not final:
-                end -= 1
+            end = self._before_boundary(text, at, final)
         self._listener.body(text[at:end] if at or end < len(text) else text, self._entity)
         self._in_line = text[end - 1 : end] != b"\n"
         return end
+
+    def _before_boundary(self, text: bytes, at: int, final: bool) -> int:
+        """Where the next line begins that is a boundary, or may be one when its rest comes; else the end."""
+        found = text.find(b"\n--", at)
+        while found >= 0:
+            if self._is_candidate(text, found + 1):
+                return found + 1
+            found = text.find(b"\n--", found + 3)
+        return len(text) - (text.endswith(b"\n-") and not final)
+
+    def _is_candidate(self, text: bytes, at: int) -> bool:
+        """Whether the line that begins here begins with a boundary, or with too little of itself to tell."""
+        return text.startswith(self._delimiters, at) or len(text) - at < self._longest_delimiter
 
     def _dashes(self, piece: bytes) -> None:
         """A line that begins with ``--`` may end a part; then it is the enclosing one's that decides what follows."""
@@ -222,12 +233,18 @@ class MimeReader:
                     del self._boundaries[level + 1 :]
                     self._place = Place.PART
                     self._entity = Entity(default)
+                self._look_out()
                 # The line itself is the enclosing multipart's, which is never encoded.
                 self._listener.body(piece, Entity(mime_field.OTHER))
                 break
         else:
             self._listener.body(piece, self._entity)
         self._in_line = not piece.endswith(b"\n")
+
+    def _look_out(self) -> None:
+        """The boundaries have changed."""
+        self._delimiters = tuple(b"--" + boundary for boundary, _ in self._boundaries)
+        self._longest_delimiter = max(map(len, self._delimiters), default=0)
 
     # -- headers --------------------------------------------------------------------------------------------------
 
@@ -261,6 +278,7 @@ class MimeReader:
                     self._boundaries.append((boundary[: self._boundary_limit], default))
                 elif self._encoding:
                     raise NestingTooDeep
+            self._look_out()
         elif name == b"content-transfer-encoding":
             found_bits = mime_field.eight_bit(value)
             if found_bits is not None:

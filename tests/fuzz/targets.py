@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from smtpclient.config import maincf
 from smtpclient.config.parameters import ConfigurationError
+from smtpclient.config.tables import Tables
 from smtpclient.dns import message
 from smtpclient.mail.envelope import NewMessage, Notify, Recipient
 from smtpclient.queue import queuefile
@@ -17,6 +18,8 @@ from smtpclient.queue.content import SpoolContent
 from smtpclient.queue.queuefile import CorruptQueueFile
 from smtpclient.smtp import capability
 from smtpclient.smtp.content import WireEncoder
+from smtpclient.smtp.content_changes import ContentChanges, MessageFilter, Unsendable
+from smtpclient.smtp.generic import GenericMaps
 from smtpclient.smtp.reply import ReplyParser, ReplyTooLong
 from tests.queue.disk import DirectFiles
 
@@ -101,6 +104,21 @@ def _content(data: bytes) -> None:
     assert wire.endswith(b".\r\n") and b"\r\n.\r\n" not in body
 
 
+_CHANGES = ContentChanges(generic=GenericMaps(Tables("inline:{a@b=c@d}"), "here.test", lambda domain: False, "+"))
+
+
+def _changes(data: bytes) -> None:
+    def sent(size: int) -> bytes:
+        stage = MessageFilter(_CHANGES, "ID", convert=True)
+        return b"".join([stage.feed(data[at : at + size]) for at in range(0, len(data), size)]) + stage.finish()
+
+    try:
+        whole = sent(len(data) or 1)
+    except Unsendable:
+        return
+    assert sent(13) == whole
+
+
 def _queue_files() -> list[bytes]:
     content = b"Subject: x\n\n" + b"line\n" * 20 + b"x" * 5000 + b"\nend"
     plain = NewMessage("a@b.test", [Recipient("c@d.test")], content)
@@ -144,6 +162,20 @@ TARGETS = (
             b"transport_maps = inline:{ {a = smtp:[b]:25}, c=discard: }, static:x\nmessage_size_limit = $nothing",
         ),
         _main_cf,
+    ),
+    Target(
+        "changes",
+        tuple(
+            f"smtpclient.smtp.{name}"
+            for name in ("mime", "mime_field", "quoted_printable", "address_list", "generic", "content_changes")
+        ),
+        (
+            b'To: A <a@b>, g: "x y"@z (c);\nContent-Type: multipart/digest; boundary="x"\n'
+            b"\n--x\n\nX: 1\n\n\xff\n--x--\n",
+            b"Content-Transfer-Encoding: 8bit\nContent-Type: message/rfc822\n"
+            b"\nContent-Transfer-Encoding: binary\n\n\xc3\xa4= \n",
+        ),
+        _changes,
     ),
     Target("content", ("smtpclient.smtp.content",), (b".x\n..\n" + b"y" * 100 + b"\n.\n", b"\r\n.\r\n"), _content),
 )
