@@ -113,6 +113,7 @@ class Outbound(MultiService):
         self._wants_doors = doors
         self._doors: Doors | None = None
         self.rules = intake.Rules.from_parameters(parameters)
+        self._delivery.domains.chores(self.submit).setServiceParent(self)
 
     # -- what is made of the parameters ---------------------------------------------------------------------------
 
@@ -228,6 +229,7 @@ class Outbound(MultiService):
         self.spool.prepare()
         try:
             self.start_threads()
+            self._delivery.begin()
             if self._wants_doors:
                 self._doors = _at_once(open_doors(self._reactor, self.spool.directory, self._trigger))
             super().startService()

@@ -23,6 +23,7 @@ from twisted.python.threadpool import ThreadPool
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.connector import Connector, ConnectorSettings
+from smtpclient.delivery.domain_tls import DomainTls
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.pool import Pool, PoolSettings
@@ -169,7 +170,9 @@ class Delivery:
         def lookup(settings: ExchangerSettings) -> ExchangerLookup:
             return ExchangerLookup(resolver, settings, self.random, native, own, warn)
 
-        means = self._new_means(parameters, resolver, lookup(ExchangerSettings.from_parameters(parameters)))
+        self.domains = DomainTls(parameters, resolver, self.files, reactor, self.random, self._maillog)
+        hosts = lookup(ExchangerSettings.from_parameters(parameters))
+        means = self._new_means(parameters, resolver, hosts, self.domains)
         parameters = parameters.as_lmtp()
         # At an LMTP server's port our own address means no loop.
         hosts = lookup(ExchangerSettings.from_parameters(parameters, frozenset()))
@@ -185,7 +188,13 @@ class Delivery:
         )
         return Agent(dataclasses.replace(means, lmtp=lmtp))
 
-    def _new_means(self, parameters: Parameters, resolver: IResolver, lookup: ExchangerLookup) -> Means:
+    def _new_means(
+        self,
+        parameters: Parameters,
+        resolver: IResolver,
+        lookup: ExchangerLookup,
+        domains: DomainTls | None = None,
+    ) -> Means:
         reactor = self._reactor
         return Means(
             WalkSettings.from_parameters(parameters),
@@ -198,7 +207,7 @@ class Delivery:
             PeerPatterns(parameters.words("debug_peer_list")),
             self._notify,
             # Files of TLS are read here: later there may be other rights, and another root.
-            Security.from_parameters(parameters, resolver, reactor.seconds, self._maillog),
+            Security.from_parameters(parameters, resolver, reactor.seconds, self._maillog, domains),
             Logins.from_parameters(parameters, reactor, self._maillog, self.random, self._in_thread),
             parameters.integer("debug_peer_level"),
             transcripts=not {"protocol", "policy"}.isdisjoint(parameters.words("notify_classes")),
@@ -239,9 +248,14 @@ class Delivery:
         if self._has_threads:
             self._threads.start()
 
+    def begin(self) -> None:
+        """The queue directory is ours: deliveries are about to be made, and leave traces there."""
+        self.domains.start()
+
     async def close(self) -> None:
         """Say goodbye on all parked sessions, and give back what the report services hold open."""
         await self.agent.close()
+        await self.domains.close()
         for service in self.reports:
             await providers.close(service)
 

@@ -39,7 +39,7 @@ from functools import partial
 
 from twisted.logger import Logger
 
-from smtpclient.delivery import destination
+from smtpclient.delivery import require_tls
 from smtpclient.delivery.ledger import Ledger, Settle
 from smtpclient.delivery.login import Login
 from smtpclient.delivery.means import Means
@@ -123,7 +123,7 @@ class Attempt:
         """Whether sessions can be shared, now that it is known under which key."""
         if self._means.security is not None:
             try:
-                requirement = self._means.security.requirement(self._request.next_hop)
+                requirement = self._means.security.requirement(self._request.next_hop, self._request.envelope.tls)
             except Barred:
                 return False
             transport, next_hop, _, login = self._key
@@ -186,13 +186,16 @@ class Attempt:
         security = self._means.security
         if security is None:
             return CLEAR
-        return await security.policy(security.requirement(site), site, hosts, exchanger)
+        requirement = security.requirement(site, self._request.envelope.tls)
+        return await security.policy(requirement, site, hosts, exchanger)
 
     async def _visit(self, visit: "_Visit", policy: TlsPolicy) -> bool:
         """Try one address; whether it shall be tried once more, in clear text."""
         security = self._means.security
         queue_id = self._request.envelope.queue_id
-        secure = partial(security.securing, policy, queue_id=queue_id) if security is not None else None
+        secure = None
+        if security is not None:
+            secure = partial(security.securing, policy, queue_id=queue_id, next_hop=visit.next_hop)
         # Who has a password for the server does not show it to whoever broke the TLS.
         is_stranger = visit.login is None
         may_go_clear = is_stranger and security is not None and security.may_go_clear(policy, self._request)
@@ -204,6 +207,10 @@ class Attempt:
             go_clear = may_go_clear and opened.broke_tls
             await self._go_on(opened, last=visit.last, stay=go_clear)
             return go_clear
+        lacking = require_tls.lacking(self._request.envelope, opened)
+        if lacking is not None:
+            await self._pass_by(opened, lacking)
+            return False
         self._sessions += 1
         last_session = visit.last_site and self._sessions == self._means.settings.session_limit
         final = self._one_session or visit.last or last_session
@@ -299,7 +306,7 @@ class Attempt:
             return verdict.too_big(session.peer, envelope.size, limit)
         if "SMTPUTF8" not in capabilities and command.needs_smtputf8(envelope, self._ledger.left):
             return verdict.needs_smtputf8(session.peer)
-        return None
+        return require_tls.lacking(envelope, session)
 
     async def _turn_away(self, session: Session, unfit: Verdict) -> None:
         await self._ledger.conclude(unfit, session.peer, session)

@@ -101,15 +101,17 @@ class Opening:
         :param login: ours at the server; None: there is none.
         """
         peer = Peer(exchanger.host, exchanger.address, exchanger.port)
+        securing = secure(peer) if secure is not None else None
         try:
             channel = await self._connector.connect(exchanger.address, exchanger.port)
         except Shortage as why:
             return NoSession(verdict.no_resource(str(why)), shortage=True)
         except Unreachable as why:
+            if securing is not None:
+                securing.unreachable(str(why))
             return NoSession(verdict.unreachable(peer, str(why)))
         transcript = Transcript() if self._transcripts else None
         channel.trace = self._trace(peer, transcript)
-        securing = secure(peer) if secure is not None else None
         introduction = Introduction(channel, self._dialogue, peer, next_hop=next_hop, best=best, securing=securing)
         try:
             return await self._introduce(channel, peer, introduction, transcript, securing, login)

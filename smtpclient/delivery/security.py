@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from smtpclient.config.parameters import Parameters
+from smtpclient.delivery.domain_tls import DomainTls
 from smtpclient.dns.exchangers import Exchanger, Exchangers
 from smtpclient.interfaces import IResolver
-from smtpclient.mail.outcome import Peer
+from smtpclient.mail.envelope import TlsWish
+from smtpclient.mail.outcome import Disposition, Peer
 from smtpclient.mail.request import DeliveryRequest
 from smtpclient.observe.maillog import MailLog
 from smtpclient.smtp import verdict
@@ -21,7 +23,7 @@ from smtpclient.tls.context import Contexts
 from smtpclient.tls.credentials import CredentialFiles, Credentials
 from smtpclient.tls.handshake import Securing, TlsMeans
 from smtpclient.tls.level import Level
-from smtpclient.tls.policies import Policies
+from smtpclient.tls.policies import NO_WISH, Policies
 from smtpclient.tls.policy import CLEAR, FROM_FALLBACK, PolicyProblem, Requirement, TlsPolicy
 from smtpclient.tls.session_cache import SessionCache
 from smtpclient.tls.settings import TlsSettings
@@ -52,9 +54,18 @@ class Security:
 
     @classmethod
     def from_parameters(
-        cls, parameters: Parameters, resolver: IResolver, seconds: Callable[[], float], maillog: MailLog
+        cls,
+        parameters: Parameters,
+        resolver: IResolver,
+        seconds: Callable[[], float],
+        maillog: MailLog,
+        domains: DomainTls | None = None,
     ) -> "Security":
-        """What the parameters ask for. All files are read now."""
+        """
+        What the parameters ask for. All files are read now.
+
+        :param domains: what domains ask for; None: only DANE.
+        """
 
         def warn(sentence: str) -> None:
             maillog.warning("smtp", sentence)
@@ -63,7 +74,8 @@ class Security:
         for problem in settings.problems:
             warn(f"{problem}; mail that needs TLS waits until this is repaired")
         credentials = Credentials(CredentialFiles.from_parameters(parameters), seconds, warn)
-        policies = Policies.from_settings(settings, credentials, resolver, warn)
+        further = domains.sources(settings, credentials) if domains is not None else ()
+        policies = Policies.from_settings(settings, credentials, resolver, warn, further)
         contexts = Contexts(credentials, parameters.integer("smtp_tls_scert_verifydepth"))
         for policy in policies.default_policies():
             contexts.prepare(policy)
@@ -77,17 +89,19 @@ class Security:
             settings.wrapper,
             settings.note_offer,
             settings.loglevel,
+            domains.watch if domains is not None else None,
         )
         return cls(policies, means, maillog, parameters.seconds("minimal_backoff_time"))
 
-    def requirement(self, next_hop: str) -> Requirement:
+    def requirement(self, next_hop: str, wish: TlsWish = NO_WISH) -> Requirement:
         """
         What is asked for a next hop, as it is written.
 
+        :param wish: what the message asks.
         :raises Barred: when nobody can tell.
         """
         try:
-            return self._policies.requirement(next_hop)
+            return self._policies.requirement(next_hop, wish)
         except PolicyProblem as problem:
             raise self._barred(problem, next_hop) from None
 
@@ -102,17 +116,25 @@ class Security:
         try:
             return await self._policies.policy(requirement, hosts, exchanger)
         except PolicyProblem as problem:
+            if self._means.watch is not None:
+                self._means.watch.barred(hosts.destination.host, requirement, exchanger.host, problem)
             raise self._barred(problem, f"{next_hop}/{exchanger.host}") from None
 
     def _barred(self, problem: PolicyProblem, whose: str) -> Barred:
         if problem.detail:
             self._maillog.warning("smtp", problem.detail)
         self._maillog.warning("smtp", f"TLS policy lookup for {whose}: {problem.reason}")
+        if problem.status.startswith("5"):
+            return Barred(Verdict(Disposition.BOUNCED, problem.status, problem.reason))
         return Barred(verdict.tls_policy(problem.reason, problem.status))
 
-    def securing(self, policy: TlsPolicy, peer: Peer, queue_id: str) -> Securing:
-        """TLS with one server, under its policy."""
-        return Securing(self._means, policy, peer, queue_id)
+    def securing(self, policy: TlsPolicy, peer: Peer, queue_id: str, next_hop: str = "") -> Securing:
+        """
+        TLS with one server, under its policy.
+
+        :param next_hop: the name of the destination that it is a server of; empty: not to be counted.
+        """
+        return Securing(self._means, policy, peer, queue_id, next_hop)
 
     def may_go_clear(self, policy: TlsPolicy, request: DeliveryRequest) -> bool:
         """Whether the message may go in clear text when TLS gets in the way."""

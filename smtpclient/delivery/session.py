@@ -57,6 +57,16 @@ class Session:
         return self._securing.summary if self._securing is not None else ""
 
     @property
+    def is_final(self) -> bool:
+        """Whether the server is taken for one that has mailboxes (``lmtp_assume_final``)."""
+        return self._settings.assume_final and "DSN" not in self.capabilities
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the server has shown in TLS who it is, and somebody vouches for the list on which it stands."""
+        return bool(self.tls) and self._securing is not None and self._securing.is_verified
+
+    @property
     def may_be_shared(self) -> bool:
         """Whether the session may carry a further message, as far as TLS goes (``smtp_tls_connection_reuse``)."""
         if self._securing is None:

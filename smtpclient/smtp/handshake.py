@@ -154,6 +154,7 @@ class Introduction:
                 securing.note_offer()
             return False
         if "STARTTLS" not in capabilities:
+            securing.not_offered()
             if required:
                 raise Refused(verdict.tls_not_offered(self._peer), moves_on=True)
             return False
@@ -162,6 +163,7 @@ class Introduction:
         self._channel.command(command.STARTTLS)
         reply = await self._channel.reply(securing.timeout)
         if reply.category != 2:
+            securing.not_offered(str(reply))
             if required:
                 raise Refused(verdict.tls_refused(self._peer, reply), moves_on=True)
             return False

@@ -36,6 +36,7 @@ from smtpclient.tls import names, tlsa
 from smtpclient.tls.level import Level
 from smtpclient.tls.policy import FROM_DANE, PolicyProblem, Requirement, TlsPolicy
 from smtpclient.tls.policy_map import MISCONFIGURED
+from smtpclient.tls.result_type import ResultType
 from smtpclient.tls.settings import TlsSettings
 from smtpclient.tls.tlsa import TlsaRecord
 
@@ -90,7 +91,7 @@ class DaneSource:
                 self._warn(f"_{exchanger.port}._tcp.{found.base}: unusable TLSA record: {record}")
         if not supported:
             if only:
-                raise PolicyProblem("TLSA records unusable")
+                raise PolicyProblem("TLSA records unusable", result=ResultType.TLSA_INVALID)
             return self._at(Level.ENCRYPT, requirement, hosts, exchanger)
         if insecure_mx and self._settings.insecure_mx is Level.ENCRYPT:
             return self._at(Level.ENCRYPT, requirement, hosts, exchanger)
@@ -104,7 +105,7 @@ class DaneSource:
     def _without(only: bool, reason: str) -> TlsPolicy | None:
         """There is no DANE for this server."""
         if only:
-            raise PolicyProblem(reason)
+            raise PolicyProblem(reason, result=ResultType.DANE_REQUIRED)
         return None
 
     def _misfit(self) -> str:
@@ -145,7 +146,8 @@ class DaneSource:
         answer = await self._resolver.lookup(name, TLSA)
         if answer.status in (Status.RETRY, Status.MALFORMED):
             self._warn(f"DANE TLSA lookup problem: {name}: {answer.detail or answer.status.value}")
-            raise PolicyProblem(f"TLSA lookup error for {exchanger.host}:{exchanger.port}")
+            words = f"TLSA lookup error for {exchanger.host}:{exchanger.port}"
+            raise PolicyProblem(words, result=ResultType.DNSSEC_INVALID)
         return TlsaFound(host, _records(answer) if answer.secure else ())
 
 

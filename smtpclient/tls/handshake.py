@@ -20,10 +20,12 @@ from OpenSSL import SSL
 from smtpclient.mail.outcome import Peer
 from smtpclient.observe.maillog import MailLog
 from smtpclient.smtp.channel import Channel, SessionOver, TimedOut
-from smtpclient.tls.certificate import Judgement, Presented, describe, judge
+from smtpclient.tls.certificate import Judgement, Presented, Trust, describe, judge
 from smtpclient.tls.context import Connecting, ContextProblem, Contexts
 from smtpclient.tls.policy import TlsPolicy
+from smtpclient.tls.result_type import ResultType
 from smtpclient.tls.session_cache import SessionCache
+from smtpclient.tls.session_watch import SessionEnd, SessionWatch
 
 _SHOWN = 100
 
@@ -48,6 +50,7 @@ class TlsMeans:
     :param timeout: for STARTTLS and the handshake, seconds.
     :param wrapper: begin with the handshake, without STARTTLS.
     :param note_offer: log servers that offer STARTTLS where it is not used.
+    :param watch: is told how sessions end; None: nobody wants to know.
     """
 
     contexts: Contexts
@@ -57,21 +60,24 @@ class TlsMeans:
     wrapper: bool = False
     note_offer: bool = False
     loglevel: int = 0
+    watch: SessionWatch | None = None
 
 
 class Securing:
     """
     TLS with one server.
 
+    :param next_hop: the name of the destination that it is a server of; empty: not to be counted.
     :ivar summary: protocol and cipher, when the handshake is over; empty before.
     """
 
-    def __init__(self, means: TlsMeans, policy: TlsPolicy, peer: Peer, queue_id: str = "") -> None:
+    def __init__(self, means: TlsMeans, policy: TlsPolicy, peer: Peer, queue_id: str = "", next_hop: str = "") -> None:
         self.policy = policy
         self.summary = ""
         self._means = means
         self._peer = peer
         self._queue_id = queue_id
+        self._next_hop = next_hop
         self._connecting: Connecting | None = None
         self._resumed: Judgement | None = None
         self._judgement: Judgement | None = None
@@ -100,6 +106,27 @@ class Securing:
             raise Unavailable(str(why)) from None
         self._resumed = kept.judgement if kept else None
 
+    def unreachable(self, words: str) -> None:
+        """There is no connection."""
+        self._tell(SessionEnd(ResultType.VALIDATION_FAILURE, words, "connect"))
+
+    def not_offered(self, words: str = "") -> None:
+        """
+        The server does without STARTTLS.
+
+        :param words: its own, where it has refused the command.
+        """
+        self._tell(SessionEnd(ResultType.STARTTLS_NOT_SUPPORTED, words))
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the server has shown who it is, and somebody vouches for the list on which it stands."""
+        return self._judgement is not None and self._judgement.trust is Trust.VERIFIED
+
+    def _tell(self, end: SessionEnd) -> None:
+        if self._means.watch is not None and self._next_hop:
+            self._means.watch.ended(self._next_hop, self.policy, self._peer, end)
+
     def note_offer(self) -> None:
         """The server offers STARTTLS, and it is not used."""
         if self._means.note_offer:
@@ -122,8 +149,9 @@ class Securing:
         except SessionOver as why:
             words = "Connection timed out" if isinstance(why, TimedOut) else _words(why)
             self._means.maillog.info("smtp", f"SSL_connect error to {self._peer}: {words}")
+            self._tell(SessionEnd(ResultType.VALIDATION_FAILURE, words, "handshake"))
             raise HandshakeFailed(words) from None
-        self._judge(channel.tls)
+        self._judge(channel.tls, _local(channel))
 
     def finished(self, channel: Channel) -> None:
         """The session is at its end, and was of use: it may be resumed."""
@@ -135,7 +163,7 @@ class Securing:
             if session is not None:
                 self._means.sessions.keep(self._key, session, self._judgement)
 
-    def _judge(self, connection: SSL.Connection) -> None:
+    def _judge(self, connection: SSL.Connection, local: str) -> None:
         assert self._connecting is not None
         presented = self._connecting.presented(connection)
         resumed = self._resumed if self._connecting.is_resumed(connection) else None
@@ -143,6 +171,8 @@ class Securing:
         self._judgement = judgement
         self.summary = _summary(connection)
         self._log(judgement, presented, connection, "established" if resumed is None else "reused")
+        seen = presented if resumed is None else None
+        self._tell(SessionEnd(complaint=judgement.complaint, presented=seen, local=local))
         if not judgement.accepted:
             raise NotVerified(judgement.complaint)
 
@@ -163,6 +193,11 @@ class Securing:
     @property
     def _key(self) -> Hashable:
         return self.policy, self._peer
+
+
+def _local(channel: Channel) -> str:
+    """Our own address; empty where the transport has none."""
+    return getattr(channel.transport.getHost(), "host", "") if channel.transport is not None else ""
 
 
 def _words(why: SessionOver) -> str:

@@ -12,6 +12,7 @@ Does not: decide (``smtpclient.tls.policies``).
 from dataclasses import dataclass
 
 from smtpclient.tls.level import Level
+from smtpclient.tls.result_type import ResultType
 from smtpclient.tls.tlsa import TlsaRecord
 
 #: Where a policy may come from, as ``source`` names it.
@@ -19,6 +20,8 @@ FROM_LEVEL = "smtp_tls_security_level"
 FROM_MAP = "smtp_tls_policy_maps"
 FROM_DANE = "DANE"
 FROM_FALLBACK = "fallback to clear text"
+FROM_HEADER = "TLS-Required: No"
+FROM_REQUIRETLS = "REQUIRETLS"
 
 
 class PolicyProblem(Exception):
@@ -27,11 +30,23 @@ class PolicyProblem(Exception):
 
     :ivar reason: the sentence of the deferral.
     :ivar detail: the sentence for the operator; empty when the reason says it all.
-    :ivar status: enhanced status code of the deferral.
+    :ivar status: enhanced status code of the deferral; of class 5 where waiting would not help.
+    :ivar result: what reports to the domain call it; None where it is none of its business.
+    :ivar code: the same for programs, more exactly.
     """
 
-    def __init__(self, reason: str, detail: str = "", status: str = "4.7.5") -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        status: str = "4.7.5",
+        *,
+        result: ResultType | None = None,
+        code: str = "",
+    ) -> None:
         super().__init__(detail or reason)
+        self.result = result
+        self.code = code
         self.reason = reason
         self.detail = detail
         self.status = status
@@ -42,7 +57,7 @@ class Requirement:
     """
     What is asked for one next hop. Where a field is empty, the parameters' default for the level holds.
 
-    :param source: ``FROM_LEVEL`` or ``FROM_MAP``.
+    :param source: ``FROM_LEVEL``, ``FROM_MAP``, or ``FROM_HEADER``: the message does without the domain's policies.
     :param match: names or fingerprints.
     :param protocols: a list as ``smtpclient.tls.versions`` reads it.
     :param ciphers: a grade.
@@ -50,6 +65,7 @@ class Requirement:
     :param servername: the name to ask for; None: not said.
     :param anchor_files: files with the only authorities that count.
     :param reuse: a session may carry several messages; None: not said.
+    :param verified: the message goes to nobody who has not shown who he is (REQUIRETLS).
     """
 
     level: Level
@@ -61,6 +77,7 @@ class Requirement:
     servername: str | None = None
     anchor_files: tuple[str, ...] = ()
     reuse: bool | None = None
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,16 +100,28 @@ class DayCounts:
         """
         if domain not in self._domains and len(self._domains) >= MOST_DOMAINS:
             return
+        self._add(domain, policy, failure, 1)
+
+    def merge(self, other: "DayCounts") -> None:
+        """Add what somebody else has counted of the same day."""
+        for domain in other.domains():
+            for policy, count in other.of(domain).items():
+                if count.successes:
+                    self._add(domain, policy, None, count.successes)
+                for failure, times in count.failures.items():
+                    self._add(domain, policy, failure, times)
+
+    def _add(self, domain: str, policy: ReportedPolicy, failure: SessionFailure | None, times: int) -> None:
         policies = self._domains.setdefault(domain, {})
         if policy not in policies and len(policies) >= MOST_POLICIES:
             policy = next(reversed(policies))
         count = policies.setdefault(policy, PolicyCount())
         if failure is None:
-            count.successes += 1
+            count.successes += times
             return
         if failure not in count.failures and len(count.failures) >= MOST_FAILURES:
             failure = SessionFailure(failure.result)
-        count.failures[failure] = count.failures.get(failure, 0) + 1
+        count.failures[failure] = count.failures.get(failure, 0) + times
 
     def forget(self, domain: str) -> None:
         """What a domain has had is reported, or of no interest."""

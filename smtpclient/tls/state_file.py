@@ -4,7 +4,8 @@ Small files of state in a folder of the queue directory: read whole, replaced wh
 Promises: a file holds what one :meth:`StateFolder.write` put there, never a mixture, also after a power failure; what
 that has returned for is on disk. A file larger than :data:`LARGEST` is not read.
 
-Does not: keep two programs apart: the folder belongs to whoever holds the queue directory's lock.
+Several processes of one service may share a folder: readers see the old content or the new one, and of two writers the
+last one wins.
 """
 
 import os
@@ -28,7 +29,6 @@ class StateFolder:
         self.path = path
         self._files = files
         self._number = 0
-        self._unfinished: set[str] = set()
 
     def read(self, name: str) -> bytes | None:
         """
@@ -56,10 +56,8 @@ class StateFolder:
         :raises OSError: when it cannot be written; what was there before is there still.
         """
         self._number += 1
-        number = f"{_UNFINISHED}{self._number}"
-        unfinished = f"{self.path}/{number}"
+        unfinished = f"{self.path}/{_UNFINISHED}{os.getpid()}.{self._number}"
         fd = self._open(unfinished)
-        self._unfinished.add(number)
         try:
             try:
                 await self._files.run_in_thread(self._files.write, fd, data)
@@ -71,8 +69,6 @@ class StateFolder:
             with suppress(OSError):
                 self._files.unlink(unfinished)
             raise
-        finally:
-            self._unfinished.discard(number)
         await self._files.sync_folder(self.path)
 
     def _open(self, path: str) -> int:
@@ -80,7 +76,8 @@ class StateFolder:
         try:
             return self._files.open(path, flags, 0o600)
         except FileNotFoundError:
-            self._files.mkdir(self.path)
+            with suppress(FileExistsError):  # another process was faster
+                self._files.mkdir(self.path)
             return self._files.open(path, flags, 0o600)
 
     def remove(self, name: str) -> None:
@@ -100,25 +97,33 @@ class StateFolder:
         """
         self._files.utime(f"{self.path}/{name}", seconds)
 
-    def touched(self, name: str) -> float:
-        """
-        When a file was last of use, or written.
-
-        :raises OSError: when there is no such file.
-        """
-        return self._files.stat(f"{self.path}/{name}").st_mtime
+    def status(self, name: str) -> os.stat_result | None:
+        """What the system knows of a file; None when there is none that can be looked at."""
+        try:
+            return self._files.stat(f"{self.path}/{name}")
+        except OSError:
+            return None
 
     def names(self) -> Iterator[str]:
         """
-        The files; what an earlier process left unfinished is removed on the way.
+        The files.
 
         :raises OSError: when the folder cannot be read.
         """
+        return (name for name in self._all() if not name.startswith(_UNFINISHED))
+
+    def sweep(self) -> None:
+        """
+        Remove what an earlier service left unfinished; for when no other process is at work.
+
+        :raises OSError: when the folder cannot be read, or a file not removed.
+        """
+        for name in list(self._all()):
+            if name.startswith(_UNFINISHED):
+                self.remove(name)
+
+    def _all(self) -> Iterator[str]:
         try:
-            for name in self._files.scan(self.path):
-                if not name.startswith(_UNFINISHED):
-                    yield name
-                elif name not in self._unfinished:
-                    self.remove(name)
+            yield from self._files.scan(self.path)
         except FileNotFoundError:
             return

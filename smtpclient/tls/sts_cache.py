@@ -9,6 +9,8 @@ A file's modification time says when mail last needed it, to the day.
 Promises: what cannot be read is no policy, and is said in the log; no more than :data:`MOST` domains are kept, and who
 makes us learn many does not push out what was learnt before, but what is out of date.
 
+Several processes may share the folder: each looks whether a file has changed before it relies on what it has read.
+
 Known limits: with :data:`MOST` policies that are all in force, a new one is remembered in memory only, until a restart.
 """
 
@@ -25,6 +27,8 @@ FOLDER = "sts"
 MOST = 10_000
 SHORTEST_AGE = 60.0  # a policy without duration would be fetched for each message
 _DAY = 86_400.0
+
+_Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,15 @@ class StsCache:
 
     :param directory: the queue directory.
     :param warn: takes a sentence for the operator.
+    :ivar is_writable: policies are kept on disk; else only for this process, which is not the service.
     """
 
     def __init__(self, files: Files, directory: str, warn: Callable[[str], None], most: int = MOST) -> None:
         self._folder = StateFolder(files, f"{directory}/{FOLDER}")
         self._warn = warn
         self._most = most
-        self._known: dict[str, KeptPolicy | None] = {}
+        self.is_writable = True
+        self._known: dict[str, tuple[_Stamp, KeptPolicy | None]] = {}
         self._used: dict[str, float] = {}
 
     def get(self, domain: str, now: float) -> KeptPolicy | None:
@@ -69,14 +75,15 @@ class StsCache:
         :param domain: lower case, A-labels.
         :param now: seconds since the epoch.
         """
-        if domain not in self._known:
-            self._remember(domain, self._read(domain))
-        kept = self._known[domain]
+        stamp = self._stamp(domain)
+        if domain not in self._known or self._known[domain][0] != stamp:
+            self._remember(domain, stamp, self._read(domain))
+        kept = self._known[domain][1]
         return kept if kept is not None and now < kept.expires else None
 
     def note_use(self, domain: str, now: float) -> None:
         """Mail needs the policy of a domain."""
-        if not 0 <= now - self._used.get(domain, 0.0) < _DAY:
+        if self.is_writable and not 0 <= now - self._used.get(domain, 0.0) < _DAY:
             self._used[domain] = now
             try:
                 self._folder.touch(domain, now)
@@ -87,7 +94,9 @@ class StsCache:
         """Keep a policy, in place of an earlier one of the domain. A full disk is said in the log."""
         last_used = self.last_used(kept.domain)
         self._known.pop(kept.domain, None)  # so that it is the youngest
-        self._remember(kept.domain, kept)
+        self._remember(kept.domain, self._stamp(kept.domain), kept)
+        if not self.is_writable:
+            return
         try:
             if not last_used and not self._has_room(now):
                 self._warn(
@@ -96,15 +105,21 @@ class StsCache:
                 return
             await self._folder.write(kept.domain, _encode(kept))
             self._folder.touch(kept.domain, last_used or now)
+            self._remember(kept.domain, self._stamp(kept.domain), kept)
         except OSError as why:
             self._warn(f"cannot keep the MTA-STS policy of {kept.domain}: {why}")
 
     def last_used(self, domain: str) -> float:
         """When mail last needed the policy of a domain, to the day; 0 when nothing is known of it."""
+        status = self._folder.status(domain)
+        return status.st_mtime if status is not None else 0.0
+
+    def sweep(self) -> None:
+        """Remove what an earlier service left unfinished."""
         try:
-            return self._folder.touched(domain)
-        except OSError:
-            return 0.0
+            self._folder.sweep()
+        except OSError as why:
+            self._warn(f"cannot clear {self._folder.path}: {why}")
 
     def kept(self) -> Iterator[KeptPolicy]:
         """All that is on disk, whether it is still in force or not, read as it is asked for."""
@@ -133,12 +148,16 @@ class StsCache:
             self._folder.remove(domain)
         return bool(gone)
 
-    def _remember(self, domain: str, kept: KeptPolicy | None) -> None:
-        while len(self._known) >= self._most:
+    def _stamp(self, domain: str) -> _Stamp:
+        status = self._folder.status(domain)
+        return (status.st_ino, status.st_mtime_ns, status.st_size) if status is not None else None
+
+    def _remember(self, domain: str, stamp: _Stamp, kept: KeptPolicy | None) -> None:
+        while domain not in self._known and len(self._known) >= self._most:
             oldest = next(iter(self._known))
             del self._known[oldest]
             self._used.pop(oldest, None)
-        self._known[domain] = kept
+        self._known[domain] = stamp, kept
 
     def _read(self, domain: str) -> KeptPolicy | None:
         try:

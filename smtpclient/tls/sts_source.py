@@ -27,6 +27,8 @@ from smtpclient.dns.name import to_ascii
 from smtpclient.tls.level import Level
 from smtpclient.tls.mta_sts import MtaSts
 from smtpclient.tls.policy import FROM_LEVEL, PolicyProblem, Requirement, TlsPolicy
+from smtpclient.tls.result_type import ResultType
+from smtpclient.tls.session_watch import NOT_NAMED
 from smtpclient.tls.settings import TlsSettings
 from smtpclient.tls.sts_policy import Mode
 
@@ -79,7 +81,7 @@ class StsSource:
         if not policy.allows(exchanger.host):
             words = f"host {exchanger.host} is not named by the MTA-STS policy of {domain}"
             if policy.mode is Mode.ENFORCE and self._enforce:
-                raise PolicyProblem(words)
+                raise PolicyProblem(words, result=ResultType.VALIDATION_FAILURE, code=NOT_NAMED)
             self._warn(f"{words}, which is only tested")
             return None
         if policy.mode is not Mode.ENFORCE or not self._enforce:

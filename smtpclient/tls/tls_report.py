@@ -1,51 +1,48 @@
 """
-TLS reporting (RFC 8460): sessions are counted as they happen; each day's counts are sent to domains that ask for them.
+TLS reporting (RFC 8460): what was counted on a day is sent to the domains that ask for it.
 
-A day is one of UTC. Its counts lie in ``tlsrpt/`` of the queue directory, written once a minute when they have changed.
-When the day is over, and a random time after that, so that not everybody reports at midnight, each domain's record
-``_smtp._tls.DOMAIN`` says where its report goes. What is not taken is tried again every hour, for a day.
+The counts are those that every process that delivers has left in ``tlsrpt/`` of the queue directory
+(``smtpclient.tls.session_tally``). When a day of UTC is over, and a random time after that, so that not everybody
+reports at midnight, they are put together, and each domain's record ``_smtp._tls.DOMAIN`` says where its report goes.
+What is not taken is tried again every hour, for a day.
 
-Promises: a domain that does not ask for reports is not counted any longer than it takes to find that out; a restart
-loses no more than a minute of counts; a report is sent once, and again only where a crash comes between sending and
-noting it.
+Promises: a report is sent once, and again only where a crash comes between sending and noting it.
+
+Does not: count; run in more than one process of a service.
 """
 
+from collections.abc import Iterable
 from random import Random
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.dns.answer import Status
 from smtpclient.dns.text_record import TXT
 from smtpclient.interfaces import IResolver
 from smtpclient.observe.maillog import MailLog
 from smtpclient.tls import report_counts, report_record
-from smtpclient.tls.report_counts import DayCounts, ReportedPolicy, SessionFailure
+from smtpclient.tls.report_counts import DayCounts
 from smtpclient.tls.report_json import DAY, Report
 from smtpclient.tls.report_sender import ReportSender
 from smtpclient.tls.report_settings import ReportingSettings
+from smtpclient.tls.session_tally import TICK, day_of, file_of
 from smtpclient.tls.state_file import StateFolder
 
-FOLDER = "tlsrpt"
-TICK = 60.0
+SHORTEST_DELAY = 5 * TICK
+"""Seconds after which every process has written what it has counted."""
 LONGEST_DELAY = 4 * 3600.0  # RFC 8460 section 4.1
 RETRY = 3600.0
 GIVE_UP = 2 * DAY
 """Seconds after the end of a day until its reports are dropped: a day for being down, a day for trying."""
 
 
-class TlsReporting(Service):
+class TlsReporting:
     """
-    Counts, and sends reports.
+    Sends reports.
 
     :param folder: where the counts lie.
     :param random: spreads reports over time and makes their ids unique.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -64,149 +61,59 @@ class TlsReporting(Service):
         self._clock = clock
         self._random = random
         self._maillog = maillog
-        self._counts = DayCounts(self._today())
-        self._unwanted: set[str] = set()
-        self._unsaved: set[int] = set()
         self._due: dict[int, float] = {}
-        self._past: dict[int, DayCounts] = {}
-        self._timer: IDelayedCall | None = None
-        self._work: Deferred[None] | None = None
-        self._asking: set[Deferred[None]] = set()
+        self._unreadable: set[str] = set()
 
-    # -- counting -------------------------------------------------------------------------------------------------
-
-    def note(self, domain: str, policy: ReportedPolicy, failure: SessionFailure | None = None) -> None:
-        """
-        Count one session.
-
-        :param domain: the policy domain, lower case, A-labels.
-        :param failure: None when it went well.
-        """
-        self._roll()
-        if domain in self._unwanted:
-            return
-        is_new = domain not in self._counts
-        self._counts.note(domain, policy, failure)
-        self._unsaved.add(self._counts.day)
-        if is_new:
-            asking = Deferred.fromCoroutine(self._ask(domain, self._counts))
-            asking.addErrback(self._failed)
-            if not asking.called:
-                self._asking.add(asking)
-                asking.addBoth(lambda _: self._asking.discard(asking))
-
-    async def _ask(self, domain: str, counts: DayCounts) -> None:
-        """Stop counting a domain that does not want to know."""
-        answer = await self._resolver.lookup(report_record.name_of(domain), TXT)
-        if answer.status is not Status.RETRY and not report_record.endpoints(answer):
-            counts.forget(domain)
-            if counts is self._counts and len(self._unwanted) < report_counts.MOST_DOMAINS:
-                self._unwanted.add(domain)
-
-    def _today(self) -> int:
-        return int(self._clock.seconds() // DAY)
-
-    def _roll(self) -> None:
-        """Begin a new day, if it is one."""
-        today = self._today()
-        if today <= self._counts.day:
-            return
-        if len(self._counts):
-            self._past[self._counts.day] = self._counts
-            self._schedule(self._counts.day)
-        self._counts = DayCounts(today)
-        self._unwanted.clear()
-
-    def _schedule(self, day: int) -> None:
-        self._due[day] = self._clock.seconds() + self._random.uniform(0.0, LONGEST_DELAY)
-
-    # -- the life of the service ----------------------------------------------------------------------------------
-
-    def startService(self) -> None:
-        """Take up what an earlier process has counted."""
-        super().startService()
+    def sweep(self) -> None:
+        """Remove what an earlier service left unfinished; for when no other process is at work."""
         try:
-            for name in list(self._folder.names()):
-                self._take_up(name)
+            self._folder.sweep()
         except OSError as why:
-            self._maillog.warning("smtp", f"cannot look through {self._folder.path}: {why}")
-        self._timer = self._clock.callLater(TICK, self._tick)
-
-    def _take_up(self, name: str) -> None:
-        try:
-            counts = report_counts.decode(self._folder.read(name) or b"")
-            if name != _file_of(counts.day):
-                raise ValueError(f"counts of day {counts.day}")
-        except (OSError, ValueError) as why:
-            self._maillog.warning("smtp", f"cannot read {self._folder.path}/{name}: {why}")
-            return
-        if counts.day == self._counts.day:
-            self._counts = counts
-        else:
-            self._past[counts.day] = counts
-            self._schedule(counts.day)
-
-    def stopService(self) -> "Deferred[None]":
-        """End what is under way, and write what has been counted."""
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for asking in tuple(self._asking):
-            asking.cancel()
-        work, self._work = self._work, None
-        if work is not None:
-            work.cancel()
-        await self._save_changed()
-
-    def _tick(self) -> None:
-        self._timer = self._clock.callLater(TICK, self._tick)
-        if self._work is None:
-            work = Deferred.fromCoroutine(self.work())
-            work.addErrback(self._failed)
-            if not work.called:
-                self._work = work
-                work.addBoth(self._worked)
-
-    def _worked(self, _: object) -> None:
-        self._work = None
-
-    def _failed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self._log.failure("TLS reporting", failure)
-
-    # -- sending --------------------------------------------------------------------------------------------------
+            self._warn(f"cannot clear {self._folder.path}: {why}")
 
     async def work(self) -> None:
-        """Write what has been counted, and send what is due."""
-        self._roll()
-        await self._save_changed()
+        """Send what is due; to be called every minute or so."""
         now = self._clock.seconds()
-        for day in [day for day, when in self._due.items() if when <= now or when > now + LONGEST_DELAY]:
-            await self._send_day(self._past[day])
+        days = self._days(int(now // DAY))
+        for day in days:
+            self._due.setdefault(day, now + self._random.uniform(SHORTEST_DELAY, LONGEST_DELAY))
+        for day, names in days.items():
+            if self._due[day] <= now or self._due[day] > now + LONGEST_DELAY:
+                self._due[day] = now + RETRY
+                await self._send_day(day, names)
 
-    async def _save_changed(self) -> None:
-        unsaved, self._unsaved = self._unsaved, set()
-        for counts in (*self._past.values(), self._counts):
-            if counts.day in unsaved:
-                await self._save(counts)
-
-    async def _save(self, counts: DayCounts) -> None:
-        name = _file_of(counts.day)
+    def _days(self, today: int) -> dict[int, list[str]]:
+        """The files of each day that is over."""
+        found: dict[int, list[str]] = {}
         try:
-            if len(counts):
-                await self._folder.write(name, counts.encode())
-            else:
-                self._folder.remove(name)
+            for name in sorted(self._folder.names()):
+                try:
+                    day = day_of(name)
+                except ValueError as why:
+                    self._refuse(name, why)
+                    continue
+                if day < today and name not in self._unreadable:
+                    found.setdefault(day, []).append(name)
         except OSError as why:
-            self._maillog.warning("smtp", f"cannot keep {self._folder.path}/{name}: {why}")
+            self._warn(f"cannot look through {self._folder.path}: {why}")
+        for day in set(self._due) - set(found):
+            del self._due[day]
+        return found
 
-    async def _send_day(self, counts: DayCounts) -> None:
+    def _refuse(self, name: str, why: Exception) -> None:
+        """A file that is of no use is left for the operator, who hears of it once."""
+        if name not in self._unreadable:
+            self._unreadable.add(name)
+            self._warn(f"cannot read {self._folder.path}/{name}: {why}")
+
+    def _warn(self, sentence: str) -> None:
+        self._maillog.warning("smtp", sentence)
+
+    async def _send_day(self, day: int, names: Iterable[str]) -> None:
         """Send what a day has left; what is not taken stays for the next time, or is dropped when it is too old."""
-        self._due[counts.day] = self._clock.seconds() + RETRY
+        counts = await self._put_together(day, names)
+        if counts is None:
+            return
         for domain in counts.domains():
             answer = await self._resolver.lookup(report_record.name_of(domain), TXT)
             if answer.status is Status.RETRY:
@@ -214,15 +121,48 @@ class TlsReporting(Service):
             endpoints = report_record.endpoints(answer)
             if not endpoints or await self._sender.send(self._report(counts, domain), endpoints):
                 counts.forget(domain)
-                self._unsaved.add(counts.day)
-                await self._save_changed()
-        if self._clock.seconds() >= (counts.day + 1) * DAY + GIVE_UP:
+                await self._save(counts)
+        if self._clock.seconds() >= (day + 1) * DAY + GIVE_UP:
             for domain in counts.domains():
-                self._maillog.warning("smtp", f"TLS report for {domain} dropped: nobody has taken it")
+                self._warn(f"TLS report for {domain} dropped: nobody has taken it")
                 counts.forget(domain)
-        if not len(counts):
-            del self._past[counts.day], self._due[counts.day]
             await self._save(counts)
+
+    async def _put_together(self, day: int, names: Iterable[str]) -> DayCounts | None:
+        """The counts of all processes, in one file; None when that cannot be written."""
+        counts = DayCounts(day)
+        read = []
+        for name in names:
+            try:
+                found = report_counts.decode(self._folder.read(name) or b"")
+                if found.day != day:
+                    raise ValueError(f"counts of day {found.day}")
+            except (OSError, ValueError) as why:
+                self._refuse(name, why)
+                continue
+            counts.merge(found)
+            read.append(name)
+        whole = file_of(day)
+        if read == [whole]:
+            return counts
+        if not await self._save(counts):
+            return None
+        for name in read:
+            if name != whole:
+                self._folder.remove(name)
+        return counts
+
+    async def _save(self, counts: DayCounts) -> bool:
+        name = file_of(counts.day)
+        try:
+            if len(counts):
+                await self._folder.write(name, counts.encode())
+            else:
+                self._folder.remove(name)
+        except OSError as why:
+            self._warn(f"cannot keep {self._folder.path}/{name}: {why}")
+            return False
+        return True
 
     def _report(self, counts: DayCounts, domain: str) -> Report:
         settings = self._settings
@@ -236,7 +176,3 @@ class TlsReporting(Service):
             counts.day,
             counts.of(domain),
         )
-
-
-def _file_of(day: int) -> str:
-    return f"{day}.json"

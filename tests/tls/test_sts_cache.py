@@ -51,8 +51,9 @@ class Folder(SynchronousTestCase):
     def test_unfinished_is_removed(self) -> None:
         """What a crash left behind is no file, and goes."""
         run(self.folder.write("a", b"one"))
-        Path(self.path, "#7").write_bytes(b"half")
+        Path(self.path, "#7.1").write_bytes(b"half")
         self.assertEqual(list(self.folder.names()), ["a"])
+        self.folder.sweep()
         self.assertEqual(os.listdir(self.path), ["a"])
 
     def test_disk_fails(self) -> None:
@@ -123,6 +124,25 @@ class Cache(SynchronousTestCase):
         self.cache.note_use("nowhere.example", NOW)
         self.assertEqual(self.cache.last_used("nowhere.example"), 0)
 
+    def test_several_processes(self) -> None:
+        """What one process has learnt the others know, also where they had known something else, or nothing."""
+        other = self.new()
+        self.assertIsNone(other.get("example.com", NOW))
+        run(self.cache.put(kept(), NOW))
+        self.assertEqual(other.get("example.com", NOW), kept())
+        run(self.cache.put(kept(policy_id="2"), NOW))
+        self.assertEqual(other.get("example.com", NOW), kept(policy_id="2"))
+        self.cache.forget("example.com")
+        self.assertIsNone(other.get("example.com", NOW))
+
+    def test_not_the_service(self) -> None:
+        """Who only asks leaves nothing behind, and still knows what it has learnt."""
+        self.cache.is_writable = False
+        run(self.cache.put(kept(), NOW))
+        self.cache.note_use("example.com", NOW)
+        self.assertEqual(self.cache.get("example.com", NOW), kept())
+        self.assertEqual(os.listdir(self.directory), [])
+
     def test_rubbish(self) -> None:
         """A file that holds no policy, or another domain's, is said and counts as none."""
         os.mkdir(f"{self.directory}/sts")
@@ -167,4 +187,5 @@ class Cache(SynchronousTestCase):
         Path(self.directory, "sts").write_bytes(b"")
         self.assertEqual(list(self.cache.kept()), [])
         self.cache.forget("example.com")
-        self.assertEqual(len(self.warnings), 2)
+        self.cache.sweep()
+        self.assertEqual(len(self.warnings), 3)

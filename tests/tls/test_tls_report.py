@@ -18,15 +18,16 @@ from smtpclient.config.parameters import Parameters
 from smtpclient.dns.answer import Answer
 from smtpclient.dns.text_record import TXT
 from smtpclient.observe.maillog import MailLog
-from smtpclient.tls import tls_report
+from smtpclient.tls.chores import Chore
 from smtpclient.tls.https_client import HttpsClient
 from smtpclient.tls.report_counts import PolicyCount, ReportedPolicy, SessionFailure
 from smtpclient.tls.report_json import DAY, Report
 from smtpclient.tls.report_sender import ReportSender
 from smtpclient.tls.report_settings import ReportingSettings
 from smtpclient.tls.result_type import ResultType
+from smtpclient.tls.session_tally import FOLDER, TICK, SessionTally
 from smtpclient.tls.state_file import StateFolder
-from smtpclient.tls.tls_report import GIVE_UP, LONGEST_DELAY, RETRY, TICK, TlsReporting
+from smtpclient.tls.tls_report import GIVE_UP, LONGEST_DELAY, RETRY, TlsReporting
 from tests.queue.disk import DirectFiles
 from tests.tls.web_world import Authority, Names, Page, serve
 
@@ -34,6 +35,7 @@ SETTINGS = ReportingSettings("Example", "tls@sender.example", "mail.sender.examp
 NONE = ReportedPolicy("no-policy-found")
 FAILED = SessionFailure(ResultType.VALIDATION_FAILURE, "mx.example.com")
 TODAY = 20000
+MINE = f"20000.{os.getpid()}.json"
 
 
 class Recording:
@@ -47,6 +49,33 @@ class Recording:
         """Send one."""
         self.sent.append((report, tuple(endpoints)))
         return self.takes
+
+
+class Process:
+    """One that counts, and sends what was counted."""
+
+    def __init__(self, tally: SessionTally, chore: Chore) -> None:
+        self.tally = tally
+        self.chore = chore
+        self.note = tally.note
+
+    def start(self) -> None:
+        """Begin."""
+        self.tally.start()
+        self.chore.startService()
+
+    async def stop(self) -> None:
+        """End as it should."""
+        if self.chore.running:
+            self.chore.stopService()
+            await self.tally.close()
+
+    def kill(self) -> None:
+        """End without any farewell."""
+        self.chore.stopService()
+        assert self.tally._timer is not None
+        self.tally._timer.cancel()
+        self.tally._timer = None
 
 
 class Days(SynchronousTestCase):
@@ -66,26 +95,29 @@ class Days(SynchronousTestCase):
         self.lines: list[str] = []
         self.reporting = self.start()
 
-    def start(self) -> TlsReporting:
+    def start(self) -> "Process":
         """A service that has just been started."""
         maillog = MailLog(self.clock.seconds)
         maillog.publisher.addObserver(lambda event: self.lines.append(event["mail_line"]))
-        made = TlsReporting(
+        folder = StateFolder(DirectFiles(), self.path)
+        reporting = TlsReporting(
             SETTINGS,
             self.names,
             self.sender,  # type: ignore[arg-type]
-            StateFolder(DirectFiles(), self.path),
+            folder,
             self.clock,
             Random(7),
             maillog,
         )
-        made.startService()
-        self.addCleanup(lambda: made.stopService() if made.running else None)
+        tally = SessionTally(self.names, folder, self.clock, lambda sentence: maillog.warning("smtp", sentence))
+        made = Process(tally, Chore(reporting.work, TICK, self.clock, reporting.sweep))
+        made.start()
+        self.addCleanup(lambda: self.stop(made))
         return made
 
-    def stop(self, reporting: TlsReporting) -> None:
+    def stop(self, process: "Process") -> None:
         """End one."""
-        self.successResultOf(reporting.stopService())
+        self.successResultOf(Deferred.fromCoroutine(process.stop()))
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, tick by tick."""
@@ -184,7 +216,7 @@ class Days(SynchronousTestCase):
         """A new process goes on counting where the old one ended."""
         self.reporting.note("example.com", NONE)
         self.stop(self.reporting)
-        self.assertEqual(self.kept(), ["20000.json"])
+        self.assertEqual(self.kept(), [MINE])
         again = self.start()
         again.note("example.com", NONE)
         self.end_of_day()
@@ -195,9 +227,7 @@ class Days(SynchronousTestCase):
         self.reporting.note("example.com", NONE)
         self.pass_time(TICK)
         self.reporting.note("example.com", NONE)
-        assert self.reporting._timer is not None
-        self.reporting._timer.cancel()
-        self.reporting._timer = None
+        self.reporting.kill()
         self.start()
         self.end_of_day()
         self.assertEqual([report.counts[NONE].successes for report, _ in self.sender.sent], [1])
@@ -237,10 +267,14 @@ class Days(SynchronousTestCase):
         """A file that cannot be read is said, and left for the operator."""
         self.stop(self.reporting)
         os.mkdir(self.path)
-        Path(self.path, "20000.json").write_bytes(b"{}")
-        Path(self.path, "x.json").write_bytes(b'{"day": 3, "domains": {}}')
+        for name in (MINE, "19999.1.json", "x.json", "3.json.json"):
+            Path(self.path, name).write_bytes(b'{"day": 3, "domains": {}}')
+        Path(self.path, MINE).write_bytes(b"{}")
+        Path(self.path, "#1.2").write_bytes(b"")
         self.start()
-        self.assertEqual(len([line for line in self.lines if "cannot read" in line]), 2)
+        self.pass_time(2 * LONGEST_DELAY)
+        self.assertEqual(len([line for line in self.lines if "cannot read" in line]), 4)
+        self.assertEqual(len(self.kept()), 4)
 
     def test_full_disk(self) -> None:
         """Counting goes on in memory; the log says what is wrong."""
@@ -248,10 +282,29 @@ class Days(SynchronousTestCase):
         self.reporting.note("example.com", NONE)
         self.pass_time(TICK)
         self.assertTrue(any("cannot keep" in line for line in self.lines))
-        self.start()
         self.assertTrue(any("cannot look through" in line for line in self.lines))
+        os.unlink(self.path)
         self.end_of_day()
         self.assertEqual(len(self.sender.sent), 1)
+
+    def test_several_processes(self) -> None:
+        """What each has counted is one report."""
+        self.reporting.note("example.com", NONE)
+        self.reporting.note("example.com", NONE, FAILED)
+        self.stop(self.reporting)
+        os.rename(f"{self.path}/{MINE}", f"{self.path}/20000.1.json")
+        again = self.start()
+        again.note("example.com", NONE)
+        self.end_of_day()
+        ((report, _),) = self.sender.sent
+        self.assertEqual(report.counts, {NONE: PolicyCount(2, {FAILED: 1})})
+        self.assertEqual(self.kept(), [])
+
+    def test_neither_before_nor_after(self) -> None:
+        """Who has not begun to count, or has ended, counts nothing."""
+        self.stop(self.reporting)
+        self.reporting.note("example.com", NONE)
+        self.assertEqual((self.names.asked, self.kept()), ([], []))
 
     def test_clock_set_back(self) -> None:
         """A day that seems to come again is the same day."""
@@ -270,7 +323,7 @@ class Days(SynchronousTestCase):
                 await Deferred(cancelled.append)
                 raise AssertionError
 
-        self.reporting._resolver = Silent()  # type: ignore[assignment]
+        self.reporting.tally._resolver = Silent()  # type: ignore[assignment]
         self.reporting.note("example.com", NONE)
         self.stop(self.reporting)
         self.assertEqual(len(cancelled), 1)
@@ -309,7 +362,7 @@ class Days(SynchronousTestCase):
             Parameters.from_values({"myhostname": "mail.sender.example", "smtp_tls_report_organization": "Example"})
         )
         self.assertEqual(found, ReportingSettings("Example", "postmaster@sender.example", "mail.sender.example"))
-        self.assertEqual(tls_report.FOLDER, "tlsrpt")
+        self.assertEqual(FOLDER, "tlsrpt")
 
 
 class Sending(TestCase):

@@ -4,7 +4,7 @@ SMTP servers that do TLS well, badly or not at all, on loopback; and a delivery 
 Sockets, handshakes, certificates and the agent are real. What the DNS says is given by the test.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -24,6 +24,7 @@ from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.connector import Connector, ConnectorSettings
 from smtpclient.delivery.destination import Destination, parse
+from smtpclient.delivery.domain_tls import DomainTls
 from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.delivery.security import Security
@@ -32,10 +33,12 @@ from smtpclient.dns.exchanger_settings import ExchangerSettings
 from smtpclient.dns.exchangers import Exchanger, ExchangerLookup, Exchangers
 from smtpclient.dns.resolver import CNAME, TLSA
 from smtpclient.interfaces import IResolver
+from smtpclient.mail.envelope import TlsWish
 from smtpclient.mail.outcome import Outcome
 from smtpclient.mail.request import DeliveryRequest
 from smtpclient.observe.maillog import MailLog
 from smtpclient.smtp.settings import DialogueSettings
+from smtpclient.tls.policies import NO_WISH
 from smtpclient.tls.tlsa import TlsaRecord
 from tests.mail.messages import MemoryContent, envelope, recipients
 from tests.tls.certificates import Issued
@@ -58,6 +61,7 @@ class Behaviour:
     :param cut_at: a command inside TLS at which the connection is cut.
     :param replies: to commands inside TLS, where they are not those of a good server.
     :param clear_mail: the reply to MAIL in clear text.
+    :param offers: further keywords inside TLS.
     :param asks: it wants a certificate of the client's.
     """
 
@@ -72,6 +76,7 @@ class Behaviour:
     replies: Mapping[str, str] = field(default_factory=dict)
     clear_mail: str = "250 2.1.0 Ok"
     asks: bool = False
+    offers: tuple[str, ...] = ()
 
     def context(self) -> SSL.Context:
         """OpenSSL's part of it."""
@@ -190,7 +195,9 @@ class Server(LineReceiver):
     def do_EHLO(self) -> None:
         """Keywords."""
         offers = self.behaviour.starttls and not self.secure
-        self.say("250-mx.example", *(["250-STARTTLS"] if offers else []), "250 8BITMIME")
+        further = self.behaviour.offers if self.secure else ()
+        keywords = [*(["STARTTLS"] if offers else []), *further]
+        self.say("250-mx.example", *(f"250-{keyword}" for keyword in keywords), "250 8BITMIME")
 
     def do_STARTTLS(self) -> None:
         """The reply, and what follows it."""
@@ -276,6 +283,7 @@ class TlsWorld:
     :param values: parameters.
     :param resolver: knows where domains have their servers; None: the test says so.
     :param port: where all servers listen; 0: each at one of its own.
+    :param domains: makes what domains ask for, beside DANE.
     :ivar sessions: what each server saw.
     """
 
@@ -286,6 +294,7 @@ class TlsWorld:
         values: Mapping[str, str] | None = None,
         resolver: IResolver | None = None,
         port: int = 0,
+        domains: Callable[[Parameters, MailLog], DomainTls] | None = None,
     ) -> None:
         self.sessions: list[list[Session]] = [[] for _ in servers]
         self.zone = Zone()
@@ -322,6 +331,7 @@ class TlsWorld:
                     resolver or self.zone,
                     reactor.seconds,  # type: ignore[attr-defined]
                     maillog,
+                    domains(self.parameters, maillog) if domains is not None else None,
                 ),
             )
         )
@@ -343,7 +353,9 @@ class TlsWorld:
     def _note_line(self, event: LogEvent) -> None:
         self.lines.append(event["mail_line"])
 
-    async def deliver(self, *, age: float = 0.0, next_hop: str = "example.org", backlog: bool = False) -> Outcome:
+    async def deliver(
+        self, *, age: float = 0.0, next_hop: str = "example.org", backlog: bool = False, tls: TlsWish = NO_WISH
+    ) -> Outcome:
         """
         Make one attempt.
 
@@ -355,7 +367,7 @@ class TlsWorld:
             return outcomes
 
         request = DeliveryRequest(
-            envelope(arrival=now - age, created=now - age),
+            envelope(arrival=now - age, created=now - age, tls=tls),
             recipients("u1@example.org"),
             "smtp",
             next_hop,
