@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "config.logical_lines",
         "config.machine",
         "config.pattern_table",
+        "config.secret_tables",
         "dns.answer",
         "dns.message",
         "dns.name",

@@ -14,7 +14,6 @@ nothing. It never changes; only lookup tables follow their files.
 Does not: read files (``smtpclient.config.maincf``).
 """
 
-import re
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -35,13 +34,12 @@ from smtpclient.config import (
 from smtpclient.config.elsewhere import OwnNames, is_elsewhere, looks_like_ours, nearest
 from smtpclient.config.expansion import Expander
 from smtpclient.config.kinds import Kind, Row, Value, parse
+from smtpclient.config.secret_tables import NOT_SHOWN, shown_fault, shown_problem, shown_value
 from smtpclient.config.tables import TableError, Tables
 from smtpclient.observe.maillog import printable
 
 _BUILT_IN = "built-in"
 _SHOWN = 200
-# The name of a table's file, with a line number where there is one; what stands in the parameter itself is content.
-_TABLE_AND_LINE = re.compile(r"(?!inline:|static:)(?:[a-z]+:)?/[^\s,:]+(?::\d+)?:? ?")
 
 #: What a transport has of its own: the part behind its name, and the parameter that is the default.
 TRANSPORT_SUFFIXES: Mapping[str, str] = MappingProxyType(
@@ -318,9 +316,10 @@ class _Check:
                 for problem in error.problems:
                     self._problem(row.name, problem)
             except ValueError as error:
-                self._problem(row.name, str(error))
+                self._problem(row.name, shown_fault(str(error)) if row.secret else str(error))
         for name, owner in expander.undefined.items():
-            self._warning(owner, f"${name} is not set anywhere and counts as empty")
+            shown = NOT_SHOWN if owner in ROWS and ROWS[owner].secret else name
+            self._warning(owner, f"${shown} is not set anywhere and counts as empty")
         if not self.problems:
             self._look_at_all()
 
@@ -362,7 +361,7 @@ class _Check:
         try:
             tables = Tables(text, self.seconds)
         except TableError as error:
-            raise TableError(*map(_without_content, error.problems)) if row.secret else error from None
+            raise TableError(*map(shown_problem, error.problems)) if row.secret else error from None
         for warning in tables.warnings:
             self._warning(row.name, warning)
         return tables
@@ -386,13 +385,9 @@ class _Check:
     def _about(self, name: str, words: str) -> str:
         value = self.raw.get(name, self.defaults.get(name, ""))
         if name in ROWS and ROWS[name].secret:
-            value = _without_content(value)
+            value = shown_value(value)
         shown = printable(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
         source = self.sources.get(name) or ("" if name in self.raw else _BUILT_IN)
         return f"{source}{source and ': '}{printable(name)} = {shown}: {words}"
 
 
-def _without_content(text: str) -> str:
-    """What can be said of a table with secrets in it, or of a fault in one: which it is, and the line."""
-    found = _TABLE_AND_LINE.match(text)
-    return f"{found[0] if found else ''}(what it holds is not shown)"

@@ -116,15 +116,22 @@ class Configuration(SynchronousTestCase):
         path = self.mktemp()
         with open(path, "w") as file:
             file.write(f"mx.example.net bob:{self.SECRET}\nbob:{self.SECRET}\n")
-        told = {
-            "file": self.problems(smtp_sasl_password_maps=f"texthash:{path}"),
-            "inline": self.problems(smtp_sasl_password_maps=f"inline:{{mx.example.net bob:{self.SECRET}}}"),
-            "braces": self.problems(smtp_sasl_password_maps=f"inline:{{mx=bob:{self.SECRET}"),
-            "kind": self.problems(smtp_sasl_password_maps=f"bob:{self.SECRET}"),
-            "control": self.problems(smtp_sasl_password_maps=f"static:bob:{self.SECRET}\x01"),
+        values = {
+            "file": f"texthash:{path}",
+            "missing": "texthash:/no/such",
+            "inline": f"inline:{{mx.example.net bob:{self.SECRET}}}",
+            "braces": f"inline:{{mx=bob:{self.SECRET}",
+            "kind": f"bob:{self.SECRET}",
+            "control": f"static:bob:{self.SECRET}\x01",
+            "reference": f"static:bob:{self.SECRET}${{x",
+            "several": f"static:bob:{self.SECRET}, texthash:/no/such",
         }
+        told = {name: self.problems(smtp_sasl_password_maps=value) for name, value in values.items()}
         self.assertEqual([name for name, words in told.items() if self.SECRET in words], [])
-        self.assertIn("smtp_sasl_password_maps", told["inline"])
+        self.assertIn("smtp_sasl_password_maps = (not shown): expected tables such as", told["inline"])
+        self.assertIn("texthash:/no/such: /no/such: No such file or directory", told["missing"])
+        self.assertIn("a $ in a password is written $$", told["reference"])
+        self.assertIn("a control character is not allowed here", told["control"])
 
     def test_line_of_a_fault(self) -> None:
         """File and line are named."""
@@ -132,6 +139,13 @@ class Configuration(SynchronousTestCase):
         with open(path, "w") as file:
             file.write(f"bob:{self.SECRET}\n")
         self.assertIn(f"{path}:1", self.problems(smtp_sasl_password_maps=f"texthash:{path}"))
+
+    def test_warnings_do_not_show_passwords(self) -> None:
+        """A ``$`` that makes a name of a part of the password is warned of, without that name."""
+        parameters = Parameters.from_values({"smtp_sasl_password_maps": f"static:u:x${self.SECRET.replace('-', '_')}"})
+        [warning] = [text for text in parameters.warnings if "password_maps" in text]
+        self.assertNotIn("hunter", warning)
+        self.assertIn("$(not shown) is not set anywhere", warning)
 
     def test_repr_of_parameters(self) -> None:
         """A configuration with a password in it can be shown."""
