@@ -139,11 +139,19 @@ class Poller(Service):
             self._scheduler.forget_dead()
         if "W" in letters or "I" in letters:
             self._incoming.ask()
+        if "I" in letters:
+            self._take_back_requeued()
         if "D" in letters:
             self._deferred.ask(ignore_times="A" in letters)
         elif "A" in letters:
             self._deferred.ignore_times_next()
         self._hurry()
+
+    def _take_back_requeued(self) -> None:
+        try:
+            self._spool.take_back_requeued()
+        except OSError as error:
+            self._warn("cannot take back what was requeued", error)
 
     # -- when -----------------------------------------------------------------------------------------------------
 
@@ -180,6 +188,7 @@ class Poller(Service):
         self._next_run = min(self._next_run, begun + self._settings.queue_run_delay)
         if begun >= self._next_run:
             self._next_run = begun + self._settings.queue_run_delay
+            self._take_back_requeued()
             for queue in (self._incoming, self._deferred):
                 if not queue.under_way:
                     queue.ask()

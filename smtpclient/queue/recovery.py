@@ -1,15 +1,17 @@
 """
-What is done to a queue directory before its first message is looked at.
+What is done to a queue directory before its messages are looked at.
 
 What the queue manager before us had claimed goes back to ``incoming/``: it may have died at any point of its work, and
 what each file says of its recipients is what counts. A file that was never completed was never promised to anybody; it
-is removed when it is so old that nobody can be writing it any more.
+is removed when it is so old that nobody can be writing it any more. What ``postsuper -r`` has put into ``maildrop/``
+comes back, too; what Postfix's postdrop(1) writes there is of another form and left alone.
 """
 
 import stat
 
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue import queue_id as queue_ids
+from smtpclient.queue import record
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import Folders
 
@@ -54,3 +56,30 @@ def reclaim_active(files: Files, folders: Folders, maillog: MailLog, now: float)
         elif found is not None:
             files.utime(path, now)
             folders.move(path, folders.path("incoming", name))
+
+
+def take_back_requeued(files: Files, folders: Folders, maillog: MailLog, now: float) -> int:
+    """
+    Move queue files from ``maildrop/`` to ``incoming/``, due at once.
+
+    :param now: seconds since the epoch.
+    :return: how many.
+    :raises OSError: when the folder cannot be read or a file not be moved.
+    """
+    taken = 0
+    for folder, name in list(folders.names("maildrop")):
+        path = folder + name
+        found = folders.stat(path)
+        if found is None or not queue_ids.is_valid(name) or found.st_mode & 0o700 != 0o700:
+            continue
+        fd = files.open(path)
+        try:
+            is_queue_file = files.pread(fd, 1, 0) == bytes((record.SIZE,))
+        finally:
+            files.close(fd)
+        if is_queue_file:
+            files.utime(path, now)
+            folders.move(path, folders.path("incoming", name))
+            maillog.info("qmgr", "requeued", name)
+            taken += 1
+    return taken

@@ -12,9 +12,8 @@ method return False or raise :class:`FileNotFoundError`, as each one says, and n
 Does not: decide when something is due (``poller``), report (``smtpclient.report``), ask who may do what: the
 permissions of the directory do that.
 
-Known limits: marks, moves and removals are not synced; after a power failure a message may be delivered again, as with
-Postfix. A file brought in from another file system under a name that is taken in the folder it moves to replaces the
-one there; ``postsuper -s`` gives such files names of their own.
+Known limits: marks, moves and removals are not synced: after a power failure a message may be delivered again, as with
+Postfix. A file from elsewhere whose name is taken in a folder replaces the one there; ``postsuper -s`` renames such.
 """
 
 import errno
@@ -38,7 +37,7 @@ from smtpclient.queue.instance_lock import InstanceLock, SpoolError
 from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
 from smtpclient.queue.queuefile import CorruptQueueFile, read_message
-from smtpclient.queue.recovery import reclaim_active, remove_stale
+from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
 
@@ -148,6 +147,10 @@ class Spool:
             self.close()
             why = "the file system is read-only" if error.errno == errno.EROFS else error.strerror
             raise SpoolError(f"queue directory {self.directory} cannot be used: {error.filename}: {why}") from error
+
+    def take_back_requeued(self) -> int:
+        """Move what ``postsuper -r`` has put into ``maildrop/`` to ``incoming/``; how many there were."""
+        return take_back_requeued(self._files, self._folders, self._maillog, self._clock.seconds())
 
     def close(self) -> None:
         """Let another process take the directory over; more calls do no harm."""

@@ -189,11 +189,13 @@ class PostsuperTests(Case):
         self.assertEqual(len(self.spool.read(queue_id).recipients), 1)
 
     def test_requeue(self) -> None:
-        """What it requeues has left our queues for its own pickup(8): to us it has vanished."""
+        """What it requeues by way of maildrop/ comes back as new mail."""
         queue_id = self._create("deferred")
         self.postfix.run("postsuper", "-r", queue_id)
         self.assertIsNone(self.spool.find(queue_id))
-        self.assertEqual(len(os.listdir(self.postfix.queue + "/maildrop")), 1)
+        self.assertEqual(self.spool.take_back_requeued(), 1)
+        self.assertEqual(len(os.listdir(self.postfix.queue + "/incoming")), 1)
+        self.assertEqual(os.listdir(self.postfix.queue + "/maildrop"), [])
 
     def test_check(self) -> None:
         """Its check of the whole directory, which every start of Postfix makes, has nothing to correct."""

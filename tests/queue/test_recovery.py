@@ -49,6 +49,22 @@ class RecoveryTests(SynchronousTestCase):
         self.assertEqual(tree(self.directory), {"corrupt/ABCDEF": 0o400})
         self.assertEqual(lines, ['warning: saving corrupt file "ABCDEF" from queue "active" to queue "corrupt"'])
 
+    def test_requeued(self) -> None:
+        """A queue file in maildrop/ is taken back as new mail; what is of another form, or unfinished, stays there."""
+        self._file("maildrop/ABCDEF", mtime=NOW + 4000)
+        self._file("maildrop/BBCDEF", 0o600)
+        self._file("maildrop/CBCDEF")
+        with open(self.directory + "/maildrop/CBCDEF", "wb") as file:
+            file.write(b"T\x0a1800000000S\x00")
+        made, _clock, lines = spool(self.directory)
+        self.addCleanup(made.close)
+        self.assertEqual(1, made.take_back_requeued())
+        self.assertEqual(
+            tree(self.directory), {"incoming/ABCDEF": 0o700, "maildrop/BBCDEF": 0o600, "maildrop/CBCDEF": 0o700}
+        )
+        self.assertEqual(os.stat(self.directory + "/incoming/ABCDEF").st_mtime, NOW)
+        self.assertEqual(lines, ["ABCDEF: requeued"])
+
     def test_strange_names(self) -> None:
         """What is no queue file by its name stays where it is, with a line in the log."""
         self._file("active/core.123")
