@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "mail.outcome",
         "mail.shortage",
         "observe.maillog",
+        "queue.calendar",
         "queue.concurrency",
         "queue.content_records",
         "queue.header",

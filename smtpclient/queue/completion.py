@@ -54,6 +54,7 @@ class Completion:
     Ends the stay of messages in the active queue.
 
     :param ended: told of every end, after it has happened.
+    :ivar on_deferred: told of every message that was put back, with the time when it is due.
     """
 
     _log = Logger()
@@ -77,6 +78,7 @@ class Completion:
         self._clock = clock
         self._maillog = maillog
         self._ended = ended
+        self.on_deferred: Callable[[str, float], object] | None = None
 
     async def begin(self, queue_id: str) -> None:
         """A message that has been tried before is about to be tried again: why it had to wait is history."""
@@ -108,7 +110,10 @@ class Completion:
 
     def postpone(self, queue_id: str, due: float) -> Ending:
         """Let an active message that was not tried wait until ``due``, seconds since the epoch."""
-        return self._file("defer", queue_id, lambda: self._spool.defer(queue_id, due), Ending.DEFERRED)
+        ending = self._file("defer", queue_id, lambda: self._spool.defer(queue_id, due), Ending.DEFERRED)
+        if ending is Ending.DEFERRED and self.on_deferred is not None:
+            self.on_deferred(queue_id, due)
+        return ending
 
     async def _end(self, tally: Tally) -> Ending:
         envelope = tally.message.envelope

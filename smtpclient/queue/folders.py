@@ -145,6 +145,18 @@ class Folders:
         except FileNotFoundError:
             return None
 
+    def unlink(self, path: str) -> bool:
+        """
+        Remove a file; false when it has vanished.
+
+        :raises OSError: when it cannot be removed.
+        """
+        try:
+            self._files.unlink(path)
+        except FileNotFoundError:
+            return False
+        return True
+
     def make(self) -> None:
         """
         Make every folder that is missing, the queue directory itself too.

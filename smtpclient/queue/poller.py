@@ -6,6 +6,11 @@ It looks through ``incoming/`` and ``deferred/`` every ``queue_run_delay`` and w
 that a backlog in either does not hold up the other. A file of ``deferred/`` whose time comes before the next look is
 taken on time.
 
+What waits in ``deferred/`` is written down when it is first met, or put there
+(:mod:`smtpclient.queue.calendar`), and taken from there when its time comes. The walks that follow the first one only
+look for what others have changed; they take a hundredth of the time, and with a million files more than
+``queue_run_delay``.
+
 What can be wrong with a file, and what becomes of it:
 
 ==========================  ===================================================================================
@@ -19,7 +24,7 @@ stranded in ``active/``     a move failed earlier; found by the next look at ``d
 
 Promises: nothing stops it but :meth:`Poller.stopService`; a turn of the reactor is about 5 ms at most; what is put
 back, because its destination has more than its share of the active queue (:mod:`smtpclient.queue.scheduler`) or because
-it cannot be read, takes no more than a fifth of the time; memory does not grow with the number of files.
+it cannot be read, takes no more than a fifth of the time; a file that waits costs twelve bytes of memory.
 
 Does not: watch the folders; a file that nobody rings for is found by the next look.
 
@@ -29,6 +34,7 @@ Known limits: mail for a file that ``postsuper -e`` marks after it was remembere
 import errno
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import inf
 from typing import Self
 
 from twisted.application.service import Service
@@ -39,6 +45,7 @@ from twisted.logger import Logger
 from smtpclient.config.parameters import Parameters
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.observe.maillog import MailLog
+from smtpclient.queue.calendar import Calendar
 from smtpclient.queue.queue_pass import QueuePass, Upcoming
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.spool import BusyQueueFile, CorruptQueueFile, Entry, Spool
@@ -52,6 +59,8 @@ _FRESH = 0.25  # seconds between a message's arrival time and its file's, if nob
 _RETRY = 60.0  # seconds until a file that could not be taken is looked at again
 _REST = 5.0  # seconds without claiming after the system has said that it has none left of something
 _NONE_LEFT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+_STROLL = 99.0  # parts of rest to one of work, for a walk that nobody waits for
+_LOOKS = 50  # names from the calendar looked at in vain before somebody else has a turn
 _REST_PER_WORK = 4.0  # when work is mostly in vain: four parts of rest to one of work
 _WARN_EVERY = 60.0  # seconds
 
@@ -92,8 +101,13 @@ class Poller(Service):
         self._clock = clock
         self._maillog = maillog
         self._incoming = QueuePass(spool.scan, "incoming")
+        self._calendar = Calendar()
         # What a failed move has left in active/ is due like anything in deferred/.
-        self._deferred = QueuePass(spool.scan, "active", "deferred")
+        self._deferred = QueuePass(
+            spool.scan, "active", "deferred", begun=self._calendar.begin_walk, ended=self._walk_ended
+        )
+        self._in_a_hurry = True  # about the walk through deferred/ that is under way or asked for
+        self._walk_on_at = 0.0
         self._upcoming = Upcoming()
         self._next_run = 0.0
         self._deferred_next = False  # whose turn it is
@@ -106,7 +120,8 @@ class Poller(Service):
     def startService(self) -> None:
         """Look at everything that is due, and go on."""
         super().startService()
-        self._scheduler.observe(self._room_made, self._postponed)
+        self._scheduler.observe(self._room_made, self._postponed, self._calendar.add)
+        self._in_a_hurry = True
         self._scheduler.resume()
         self._next_run = self._resting_until = self._clock.seconds()
         self._plan(0)
@@ -124,6 +139,7 @@ class Poller(Service):
         self._incoming.stop()
         self._deferred.stop()
         self._upcoming.clear()
+        self._calendar.clear()
         return Deferred.fromCoroutine(self._scheduler.drain(self._settings.stop_patience))
 
     def trigger(self, letters: Collection[str]) -> None:
@@ -142,8 +158,10 @@ class Poller(Service):
         if "I" in letters:
             self._take_back_requeued()
         if "D" in letters:
+            self._in_a_hurry = True
             self._deferred.ask(ignore_times="A" in letters)
         elif "A" in letters:
+            self._in_a_hurry = True
             self._deferred.ignore_times_next()
         self._hurry()
 
@@ -212,12 +230,24 @@ class Poller(Service):
             self._resting_until = max(self._resting_until, now + worked * _REST_PER_WORK)
 
     def _pending(self) -> bool:
-        due = self._upcoming.due
-        return self._incoming.pending or self._deferred.pending or (due is not None and due <= self._clock.seconds())
+        now = self._clock.seconds()
+        return self._incoming.pending or self._next_due(now) <= now
+
+    def _next_due(self, now: float) -> float:
+        """When something of deferred/ wants to be looked at, seconds since the epoch."""
+        due = min((due for due in (self._upcoming.due, self._calendar.due) if due is not None), default=inf)
+        if self._deferred.pending:
+            # No longer than it was meant to, whatever the clock does.
+            self._walk_on_at = min(self._walk_on_at, now + _STROLL * SLICE)
+            due = min(due, now if self._in_a_hurry else self._walk_on_at)
+        return due
+
+    def _walk_ended(self) -> None:
+        self._calendar.end_walk()
+        self._in_a_hurry = self._deferred.pending  # somebody has asked for another one meanwhile
 
     def _plan_next(self, now: float) -> None:
-        due = self._upcoming.due
-        at = self._next_run if due is None else min(self._next_run, due)
+        at = min(self._next_run, self._next_due(now))
         if self._scheduler.room:
             if self._pending():
                 at = now
@@ -248,8 +278,39 @@ class Poller(Service):
                 self._log.failure("{queue_id}: cannot be taken", queue_id=found[1].queue_id)
 
     def _from_deferred(self) -> tuple[str, Entry] | None:
-        entry = self._upcoming.pop(self._clock.seconds())
-        return ("deferred", entry) if entry is not None else self._look(self._deferred)
+        begun = self._clock.seconds()
+        entry = self._upcoming.pop(begun) or self._from_calendar(begun)
+        if entry is not None:
+            return "deferred", entry
+        if self._in_a_hurry:
+            return self._look(self._deferred)
+        if begun < self._walk_on_at:
+            return None
+        # What is due is in the calendar. This walk only looks for what others have put there: one part of work to many
+        # of rest, so that a million files that wait cost next to nothing.
+        found = self._look(self._deferred)
+        now = self._clock.seconds()
+        self._walk_on_at = now + min(max(now - begun, 0.0), SLICE) * _STROLL
+        return found
+
+    def _from_calendar(self, now: float) -> Entry | None:
+        """The next file that was seen to be due by now, and still is."""
+        for _ in range(_LOOKS):
+            queue_id = self._calendar.pop(now)
+            if queue_id is None:
+                return None
+            if queue_id in self._scheduler:
+                continue
+            try:
+                entry = self._spool.entry(queue_id, "deferred")
+            except OSError as error:
+                self._warn("cannot look at a message in the queue", error)
+                return None
+            if entry is not None and entry.due <= now:
+                return entry
+            if entry is not None:
+                self._calendar.add(queue_id, entry.due)
+        return None
 
     def _look(self, queue: QueuePass) -> tuple[str, Entry] | None:
         try:
@@ -266,8 +327,8 @@ class Poller(Service):
         now = self._clock.seconds()
         if queue.ignore_times or entry.due <= (now + _FUTURE if folder == "incoming" else now):
             return True
-        if folder == "deferred" and entry.due < self._next_run:
-            self._upcoming.add(entry)
+        if folder == "deferred" and (entry.due >= self._next_run or not self._upcoming.add(entry)):
+            self._calendar.see(entry.queue_id, entry.due)
         return False
 
     def _take(self, folder: str, entry: Entry) -> None:
@@ -320,8 +381,8 @@ class Poller(Service):
         :raises OSError: when it cannot be moved; it is then found in active/.
         """
         due = self._clock.seconds() + _RETRY
-        if self._spool.defer(queue_id, due):
-            self._upcoming.add(Entry(queue_id, due, 0o700))
+        if self._spool.defer(queue_id, due) and not self._upcoming.add(Entry(queue_id, due, 0o700)):
+            self._calendar.add(queue_id, due)
 
     def _warn(self, words: str, error: OSError) -> None:
         """Say so, but not for every file of a disk that is full."""

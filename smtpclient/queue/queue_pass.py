@@ -22,16 +22,30 @@ UPCOMING = 10000
 _LOOKS = 50  # files looked at in vain before somebody else has a turn
 
 
+def _nothing() -> None:
+    return
+
+
 class QueuePass:
     """
     Walks through folders.
 
     :param scan: gives the files of a folder; closed when the walk is given up.
+    :param begun: called when a walk begins.
+    :param ended: called when one has come to its end; not when it was given up.
     :param folders: in the order in which they are walked through.
     """
 
-    def __init__(self, scan: Callable[[str], Iterator[Entry]], *folders: str) -> None:
+    def __init__(
+        self,
+        scan: Callable[[str], Iterator[Entry]],
+        *folders: str,
+        begun: Callable[[], object] = _nothing,
+        ended: Callable[[], object] = _nothing,
+    ) -> None:
         self._scan = scan
+        self._begun = begun
+        self._ended = ended
         self._folders = folders
         self._files: Iterator[tuple[str, Entry]] | None = None
         self._wanted = False
@@ -76,11 +90,13 @@ class QueuePass:
             self._wanted = False
             self.ignore_times, self._ignore_next = self._ignore_next, False
             self._files = self._walk()
+            self._begun()
         try:
             for _ in range(_LOOKS):
                 found = next(self._files, None)
                 if found is None:
                     self._end()
+                    self._ended()
                     return None
                 if wanted(*found):
                     return found
@@ -115,14 +131,15 @@ class Upcoming:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, entry: Entry) -> None:
-        """Remember a file, or its new time; when there are too many, somebody else will find it."""
+    def add(self, entry: Entry) -> bool:
+        """Remember a file, or its new time; false when there are too many."""
         known = self._entries.get(entry.queue_id)
         if known is None and len(self._entries) >= UPCOMING:
-            return
+            return False
         self._entries[entry.queue_id] = entry
         if known is None or known.due != entry.due:
             heapq.heappush(self._order, (entry.due, entry.queue_id))
+        return True
 
     def discard(self, queue_id: str) -> None:
         """Forget a file."""

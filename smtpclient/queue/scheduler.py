@@ -130,14 +130,21 @@ class Scheduler:
         """A snapshot of each destination that has mail or is dead."""
         return self._destinations.states()
 
-    def observe(self, on_room: Callable[[], object], on_postponed: Callable[[str, float], object]) -> None:
+    def observe(
+        self,
+        on_room: Callable[[], object],
+        on_postponed: Callable[[str, float], object],
+        on_deferred: Callable[[str, float], object] | None = None,
+    ) -> None:
         """
         Tell somebody what happens here.
 
         :param on_room: called when a message has left the active queue.
         :param on_postponed: called with queue id and time, seconds since the epoch, when a message was put back
             untried because all its destinations have more than their share.
+        :param on_deferred: the same for every message that was put back, tried or not.
         """
+        self._completion.on_deferred = on_deferred
         self._on_room = on_room
         self._on_postponed = on_postponed
 

@@ -185,6 +185,15 @@ class Spool:
                 if found and stat.S_ISREG(found.st_mode):
                     yield Entry(name, found.st_mtime, stat.S_IMODE(found.st_mode))
 
+    def entry(self, queue_id: str, queue: str) -> Entry | None:
+        """
+        Look at one file of a queue; None: it is not there.
+
+        :raises OSError: when that cannot be told.
+        """
+        found = self._folders.stat(self._folders.path(queue, queue_id))
+        return Entry(queue_id, found.st_mtime, stat.S_IMODE(found.st_mode)) if found is not None else None
+
     def claim(self, queue_id: str, queue: str) -> bool:
         """
         Take a message into ``active/``.
@@ -275,7 +284,7 @@ class Spool:
         :return: False when it has vanished.
         :raises OSError: when it cannot be removed.
         """
-        return self._unlink(self._folders.path(queue, queue_id))
+        return self._folders.unlink(self._folders.path(queue, queue_id))
 
     def set_aside(self, queue_id: str, queue: str, why: str) -> bool:
         """
@@ -342,10 +351,10 @@ class Spool:
 
         :raises OSError: when it cannot be removed.
         """
-        found = any(self._unlink(self._folders.path(queue, queue_id)) for queue in QUEUES * 2)
+        found = any(self._folders.unlink(self._folders.path(queue, queue_id)) for queue in QUEUES * 2)
         if found:
             for kind in JOURNALS:
-                self._unlink(self.journal_path(kind, queue_id))
+                self._folders.unlink(self.journal_path(kind, queue_id))
         return found
 
     def find(self, queue_id: str) -> str | None:
@@ -389,10 +398,3 @@ class Spool:
         except FileNotFoundError:
             return False
         return self._folders.move(path, self._folders.path(target, queue_id))
-
-    def _unlink(self, path: str) -> bool:
-        try:
-            self._files.unlink(path)
-        except FileNotFoundError:
-            return False
-        return True

@@ -49,13 +49,47 @@ class Polling(SynchronousTestCase):
         self.scene.clock.advance(0.2)
         self.assertEqual(len(self.scene.agent.started), 1)
 
-    def test_what_is_due_later_than_the_next_look_is_found_by_that(self) -> None:
-        """Nothing is remembered for longer."""
-        self.scene.put("deferred", NOW + 1000)
+    def test_what_is_due_later_than_the_next_look_comes_from_the_calendar(self) -> None:
+        """Within ten seconds of its time, between two looks."""
+        self.scene.put("deferred", NOW + 1005)
         self.scene.start()
         self.assertEqual(len(self.scene.poller._upcoming), 0)
-        for _ in range(10):
-            self.scene.clock.advance(100)
+        for _ in range(100):
+            self.scene.clock.advance(10)
+        self.assertEqual(len(self.scene.agent.started), 0)
+        self.scene.clock.advance(20)
+        self.assertEqual(len(self.scene.agent.started), 1)
+
+    def test_what_is_put_back_comes_from_the_calendar(self) -> None:
+        """No walk is needed to find again what was tried and deferred."""
+        queue_id = self.scene.put()
+        self.scene.agent.answer = deferred
+        self.scene.start()
+        self.assertEqual(self.scene.queues, {queue_id: "deferred"})
+        self.scene.spool.fails["scan deferred"] = OSError(5, "no walk gets there")
+        for _ in range(32):
+            self.scene.clock.advance(10)
+        self.assertEqual(len(self.scene.agent.started), 2)
+
+    def test_the_calendar_is_a_hint(self) -> None:
+        """A file that has gone is passed over; one whose time has changed is taken at its new one."""
+        gone, changed = self.scene.put("deferred", NOW + 400), self.scene.put("deferred", NOW + 400)
+        self.scene.start()
+        os.unlink(self.scene.path("deferred", gone))
+        os.utime(self.scene.path("deferred", changed), (NOW + 450, NOW + 450))
+        for _ in range(44):
+            self.scene.clock.advance(10)
+        self.assertEqual(len(self.scene.agent.started), 0)
+        self.scene.clock.advance(20)
+        self.assertEqual([request.envelope.queue_id for request in self.scene.agent.started], [changed])
+
+    def test_what_others_put_there_is_found_by_the_next_look(self) -> None:
+        """The calendar does not know it; the walk that nobody waits for does."""
+        self.scene.start()
+        self.scene.put("deferred", NOW + 10)
+        self.scene.clock.advance(299)
+        self.assertEqual(len(self.scene.agent.started), 0)
+        self.scene.clock.advance(2)
         self.assertEqual(len(self.scene.agent.started), 1)
 
     def test_new_mail_is_found_by_the_next_look_without_the_bell(self) -> None:
