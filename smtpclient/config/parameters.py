@@ -389,5 +389,3 @@ class _Check:
         shown = printable(value if len(value) <= _SHOWN else value[:_SHOWN] + "...")
         source = self.sources.get(name) or ("" if name in self.raw else _BUILT_IN)
         return f"{source}{source and ': '}{printable(name)} = {shown}: {words}"
-
-
