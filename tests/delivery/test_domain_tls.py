@@ -22,9 +22,11 @@ from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.domain_tls import DomainTls
 from smtpclient.mail.envelope import TlsWish
 from smtpclient.observe.maillog import MailLog
-from smtpclient.tls import report_counts
+from smtpclient.outbound import Outbound
+from smtpclient.tls import report_counts, report_mail
 from smtpclient.tls.credentials import CredentialFiles, Credentials
 from smtpclient.tls.report_counts import DayCounts
+from smtpclient.tls.report_json import Report
 from smtpclient.tls.settings import TlsSettings
 from tests.queue.disk import DirectFiles
 from tests.tls.certificates import authority, issue
@@ -433,3 +435,51 @@ class RequireTls(World):
     async def test_other_mail_is_not_concerned(self) -> None:
         """The same server still gets what does not ask for it."""
         self.assertEqual(short(await self.world(GOOD).deliver()), "sent 2.0.0")
+
+
+class Whole(TestCase):
+    """The service: what it is given with a wish goes into the queue with it, and what it counts on disk."""
+
+    timeout = 60
+
+    def outbound(self, **values: str) -> Outbound:
+        """A service on a directory of its own, where no name exists."""
+        parameters = Parameters.from_values(
+            {
+                "queue_directory": self.mktemp(),
+                "myhostname": "mail.sender.example",
+                "maillog_file": self.mktemp(),
+                **values,
+            }
+        )
+        return Outbound(parameters, reactor=reactor, resolver=Names(), doors=False)
+
+    async def test_wishes_in_the_queue(self) -> None:
+        """REQUIRETLS of a caller, and the field in a report that goes by mail, are in the queue file."""
+        outbound = self.outbound()
+        os.mkdir(outbound.spool.directory)
+        outbound.spool.prepare()
+        outbound.start_threads()
+        try:
+            required = await outbound.submit("a@x.example", ["b@y.example"], b"Subject: x\n\nx\n", require_tls=True)
+            policy = report_counts.ReportedPolicy("no-policy-found")
+            counts = {policy: report_counts.PolicyCount(1)}
+            report = Report("S", "t@x.example", "mail.sender.example", "1@x", "y.example", 1, counts)
+            content = report_mail.message(report, "r@y.example", 0.0, "1@x.example")
+            optional = await outbound.submit("", ["r@y.example"], content)
+            queued = [outbound.spool.read(one.queue_id, "incoming").envelope for one in (required, optional)]
+        finally:
+            outbound.stop_threads()
+            outbound.spool.close()
+        self.assertEqual([one.tls for one in queued], [TlsWish.REQUIRED, TlsWish.OPTIONAL])
+        self.assertEqual(queued[1].sender, "")
+
+    async def test_life(self) -> None:
+        """With everything switched on it starts, fails to deliver as it should, and ends; nothing is left running."""
+        outbound = self.outbound(smtp_mta_sts="enforce", smtp_tls_reporting="yes")
+        os.mkdir(outbound.spool.directory)
+        outbound.startService()
+        receipt = await outbound.submit("", ["b@nowhere.example"], b"Subject: x\n\nx\n", require_tls=True)
+        (outcome,) = await receipt.finished()
+        self.assertEqual(short(outcome), "bounced 5.4.4")
+        await outbound.stopService()
