@@ -399,16 +399,29 @@ class World:
                 delivered.setdefault((acceptance.message, acceptance.recipient), []).append(acceptance.confirmed)
         reported = {(number, address) for number, address in self.ledger.reports}
         reported_at_all = {address for _, address in reported}
+        given_up = self._given_up()
         for number, recipient in self.wanted:
             heard = delivered.get((number, recipient), [])
             was_reported = recipient in reported_at_all
-            if not heard and not was_reported:
+            if not heard and not was_reported and recipient not in given_up:
                 self.violations.note(f"lost: message {number} to {recipient}")
             certain = [confirmed for confirmed in heard if confirmed]
             if len(certain) > 1 and not self._marks_may_be_gone:
                 self.violations.note(f"message {number} to {recipient} was delivered {len(heard)} times: {heard}")
             if certain and was_reported and not self._marks_may_be_gone:
                 self.violations.note(f"message {number} to {recipient} was delivered and reported as failed")
+
+    def _given_up(self) -> set[str]:
+        """
+        Recipients whose report has expired: the sender's own server could not be reached for as long as mail lives.
+
+        As the log tells it: a report was discarded; it was the report of a message; that message was to somebody.
+        """
+        log = "\n".join(self.trace)
+        reports = dict(map(reversed, re.findall(r" bounce (\w+): sender non-delivery notification: (\w+)", log)))
+        discarded = re.findall(r" bounce (\w+): undeliverable notification discarded", log)
+        messages = {reports[report] for report in discarded if report in reports}
+        return {address for message, address in re.findall(r" \w+ (\w+): to=<([^>]*)>", log) if message in messages}
 
     @property
     def _marks_may_be_gone(self) -> bool:
