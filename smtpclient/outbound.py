@@ -27,7 +27,9 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
+from smtpclient.config.options import MOST_WORKERS
 from smtpclient.config.parameters import Parameters
+from smtpclient.delivery import refusal
 from smtpclient.delivery.assembly import Delivery
 from smtpclient.delivery.routing import Route, Routing
 from smtpclient.interfaces import IBounceService, IDeferService, IResolver, ITraceService
@@ -46,6 +48,8 @@ from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 from smtpclient.queue.trigger import Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
+from smtpclient.workers import crew
+from smtpclient.workers.crew import Crew
 
 
 class Outbound(MultiService):
@@ -62,6 +66,8 @@ class Outbound(MultiService):
     :param maillog: where lines go; None: one of its own, with ``maillog_file`` or Twisted's log behind it.
     :param drain_time: how long :meth:`stopService` lets deliveries end, seconds.
     :param doors: listen on ``public/qmgr`` for programs beside this one that put mail into the queue.
+    :param workers: deliver in so many processes of their own; 0: in this one. Report services must be given by name
+        then, and there is no resolver, files or maillog but the usual ones.
     :raises ValueError: when a service that is named does not exist, or a parameter makes no sense here.
     """
 
@@ -79,6 +85,7 @@ class Outbound(MultiService):
         maillog: MailLog | None = None,
         drain_time: float = 30.0,
         doors: bool = True,
+        workers: int = 0,
     ) -> None:
         super().__init__()
         self.parameters = parameters
@@ -108,6 +115,13 @@ class Outbound(MultiService):
         self.scheduler = self._new_scheduler()
         polling = dataclasses.replace(PollerSettings.from_parameters(parameters), stop_patience=drain_time)
         self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
+        self._crew: Crew | None = None
+        if workers:
+            if resolver is not None or files is not None:
+                raise ValueError("workers: a resolver or files cannot be given: they would be of this process alone")
+            self._crew = self._new_crew(workers, bounce, defer, trace)
+            self._crew.setServiceParent(self)
+        # Behind the workers: services are stopped last first, and this one knows what they are not to begin any more.
         self.poller.setServiceParent(self)
         self._trigger = Trigger(self.poller.trigger, reactor)
         self._wants_doors = doors
@@ -141,7 +155,7 @@ class Outbound(MultiService):
             return self.routing.route(recipient.address, sender)
 
         return Scheduler(
-            self._delivery.deliver,
+            self._deliver,
             self._postpone,
             route,
             self.spool.content,
@@ -152,7 +166,32 @@ class Outbound(MultiService):
             self.maillog,
         )
 
+    def _new_crew(self, size: int, *services: object) -> Crew:
+        names = [name for name in services if isinstance(name, str)]
+        if len(names) < len(services):
+            raise ValueError("workers: report services must be named, for each worker makes its own")
+        if not 0 < size <= MOST_WORKERS:
+            raise ValueError(f"workers: {size}; this is a number from 0 to {MOST_WORKERS}")
+        return Crew(
+            size,
+            crew.begin(self.parameters, *names, writes_log=self._log_file is not None),
+            self.parameters.seconds("smtp_connection_cache_time_limit"),
+            crew.Surroundings(
+                self.outcomes.publish,
+                self.scheduler.needs_only,
+                self.scheduler.removed,
+                lambda: self._trigger.heard(b"W"),
+            ),
+            self._reactor,
+            self.maillog,
+        )
+
     # -- the way of a request -------------------------------------------------------------------------------------
+
+    async def _deliver(self, request: DeliveryRequest) -> DeliveryResult:
+        if self._crew is None or request.transport in refusal.TRANSPORTS:
+            return await self._delivery.deliver(request)
+        return await self._crew.deliver(request)
 
     def _conclude(self, queue_id: str, delivered: int) -> bool:
         return self.scheduler.conclude(queue_id, delivered)
@@ -266,6 +305,8 @@ class Outbound(MultiService):
         """Go on in a new log file after the old one was moved away."""
         if self._log_file is not None:
             self._log_file.reopen()
+        if self._crew is not None:
+            self._crew.reopen_log()
 
 
 def _at_once(coroutine: Coroutine[Deferred[Any], Any, Doors]) -> Doors:

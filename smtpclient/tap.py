@@ -68,6 +68,7 @@ def makeService(options: Options) -> IService:
             bounce=options["bounce-service"],
             defer=options["defer-service"],
             trace=options["trace-service"],
+            workers=int(options["workers"]),
         )
         if options["submission"] or options["admin"]:
             _listen(outbound, reactor, options)

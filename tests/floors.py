@@ -104,6 +104,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tls.policy_map",
         "tls.report_settings",
         "tls.settings",
+        "workers.message",
+        "workers.placement",
+        "workers.wire",
     ),
     # 3: one file, one socket, one question
     (
@@ -198,7 +201,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.means",
         "delivery.settlement",
     ),
-    # 7: scheduling; the commands beside the service
+    # 7: scheduling; workers; the commands beside the service
     (
         "command.config",
         "command.configuration",
@@ -219,6 +222,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "queue.queue_pass",
         "queue.scheduler",
         "queue.scheduler_settings",
+        "workers.crew",
+        "workers.member",
+        "workers.worker",
     ),
     # 8: the whole, and the doors to it
     (

@@ -13,6 +13,14 @@ from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Outcome, SiteFailure
 
 
+class DeliveryInterrupted(Exception):
+    """
+    A delivery ended before it was done, by no fault of its destination.
+
+    Some of its recipients may have been settled; the queue file knows which.
+    """
+
+
 def _no_backlog() -> bool:
     return False
 

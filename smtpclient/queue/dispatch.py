@@ -1,9 +1,9 @@
 """
 Making requests: whoever's turn it is, one after the other, and what is learnt from how they end.
 
-Promises: a delivery that raises costs a warning and negative feedback for its destination; its recipients stay queued
-and nothing else notices. One turn of the reactor starts at most :data:`STARTS` requests. A delivery that ends at once
-does not make the stack deeper.
+Promises: a delivery that raises costs a warning and negative feedback for its destination (none, where it says that it
+was interrupted); its recipients stay queued and nothing else notices. One turn of the reactor starts at most
+:data:`STARTS` requests. A delivery that ends at once does not make the stack deeper.
 
 Does not: decide where a recipient's mail goes, or what becomes of a message (``scheduler``).
 """
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.mail.outcome import Outcome, SiteFailure
-from smtpclient.mail.request import DeliveryRequest, DeliveryResult
+from smtpclient.mail.request import DeliveryInterrupted, DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import ActiveMessage
 from smtpclient.queue.destination_queue import Destination
@@ -196,14 +196,16 @@ class Dispatch:
             self._maillog.warning("qmgr", f"cannot read the queue file again: {_words(again)}", queue_id)
         words = f"delivery via {request.transport}:{request.next_hop} failed: {_words(error)}"
         self._maillog.warning("qmgr", words + "; its recipients stay queued", queue_id)
-        self._log.failure("{queue_id}: delivery failed", Failure(error), queue_id=queue_id)
+        interrupted = isinstance(error, DeliveryInterrupted)
+        if not interrupted:
+            self._log.failure("{queue_id}: delivery failed", Failure(error), queue_id=queue_id)
         outcomes: tuple[Outcome, ...] = ()
         if queued is not None:
             left = tuple(recipient for recipient in request.recipients if recipient.offset in queued)
             active.lose_sight(len(request.recipients) - len(left))
             if left:
                 outcomes = await self._note(replace(request, recipients=left))
-        return DeliveryResult(outcomes, _TRANSPORT)
+        return DeliveryResult(outcomes, _NO_VERDICT if interrupted else _TRANSPORT)
 
     async def _note(self, request: DeliveryRequest) -> tuple[Outcome, ...]:
         """Defer what a broken delivery has left, as far as that can be done."""

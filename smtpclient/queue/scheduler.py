@@ -288,11 +288,22 @@ class Scheduler:
         :param delivered: how many recipients, none of them to be reported.
         :return: False when the file has more to say, or cannot be removed; the recipients are to be marked then.
         """
-        active = self._active.get(queue_id)
-        if active is None or not active.needs_only(delivered):
+        if not self.needs_only(queue_id, delivered):
             return False
+        active = self._active[queue_id]
         active.removed = self._completion.remove_early(queue_id)
         return active.removed
+
+    def needs_only(self, queue_id: str, delivered: int) -> bool:
+        """Whether the file of a message has nothing more to say once so many more of its recipients are delivered."""
+        active = self._active.get(queue_id)
+        return active is not None and active.needs_only(delivered)
+
+    def removed(self, queue_id: str) -> None:
+        """Take note that somebody else has removed the file of a message that needed nothing more."""
+        active = self._active.get(queue_id)
+        if active is not None:
+            active.removed = True
 
     def _request_ended(self, active: ActiveMessage, recipients: int) -> Coroutine[Deferred[Any], Any, None] | None:
         if self._active.get(active.queue_id) is not active:

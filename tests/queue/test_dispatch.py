@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpclient.delivery.routing import Route
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.mail.outcome import SiteFailure
+from smtpclient.mail.request import DeliveryInterrupted
 from smtpclient.queue.dispatch import STARTS
 from smtpclient.queue.record import CorruptQueueFile
 from tests.queue.scheduling import (
@@ -205,6 +206,19 @@ class BrokenDeliveries(SynchronousTestCase):
         scene.accept("C", "x@dest.example")
         self.assertEqual([request.envelope.queue_id for request in scene.agent.started], ["A", "C"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_an_interruption_is_not_the_destinations_fault(self) -> None:
+        """The recipients are deferred; the destination is not, and there is no traceback for what is no mistake."""
+        scene = Scene(windows(initial=1), read=lambda queue_id: message(queue_id, "x@dest.example"))
+        scene.accept("A", "x@dest.example")
+        scene.agent.fail(DeliveryInterrupted("the worker has ended"))
+        self.assertIn(
+            "A: warning: delivery via smtp:dest.example failed: the worker has ended; its recipients stay queued",
+            scene.log.lines,
+        )
+        scene.accept("B", "x@dest.example")
+        self.assertEqual([request.envelope.queue_id for request in scene.agent.started], ["A", "B"])
+        self.assertEqual(scene.ends.tallies["A"].deferred, 1)
 
     def test_recipients_that_were_settled_before_are_not_deferred(self) -> None:
         """The queue file knows: only those still to be done get a reason; reports are asked for to be sure."""

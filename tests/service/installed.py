@@ -72,7 +72,13 @@ class Sink:
 
 
 class Service:
-    """``twistd smtpclient`` on a spool of its own below ``base``."""
+    """
+    ``twistd smtpclient`` on a spool of its own below ``base``.
+
+    :cvar words: further words of the command line.
+    """
+
+    words: tuple[str, ...] = ()
 
     def __init__(self, base: Path, port: int, **parameters: str) -> None:
         self.base, self.spool, self.log = base, base / "spool", base / "mail.log"
@@ -89,7 +95,7 @@ class Service:
         twistd = shutil.which("twistd", path=str(Path(sys.executable).parent)) or "twistd"
         command = [sys.executable, twistd, "-n", "--pidfile=", "smtpclient", "--config", str(self.base / "main.cf")]
         self.process = subprocess.Popen(
-            command, stdout=self._output, stderr=subprocess.STDOUT, env=environment(), cwd=self.base
+            [*command, *self.words], stdout=self._output, stderr=subprocess.STDOUT, env=environment(), cwd=self.base
         )
         if wait:
             wait_until(self._listens, 30, f"the service listens: {self.output}")

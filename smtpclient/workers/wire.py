@@ -1,0 +1,243 @@
+"""
+Messages between the service and its workers as bytes: four bytes of length, then a JSON array.
+
+The first element is the message's number in :data:`KINDS`; the others are its fields in order. Both ends are one
+program of one version, so there is no version in it and nothing is optional: what is not exactly as expected is an
+error, and the other end is not to be spoken to any more.
+
+Promises: what was encoded decodes to an equal value; whatever bytes come, :meth:`Reader.feed` gives messages or raises
+:exc:`MalformedFrame`, and holds no more than :data:`LONGEST` bytes and what it was fed.
+
+Does not: carry content. A message of 200 MB is a few hundred bytes here.
+"""
+
+import dataclasses
+import enum
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from operator import attrgetter
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from smtpclient.workers import message
+from smtpclient.workers.message import Message
+
+LONGEST = 64 * 1024 * 1024
+"""The longest frame that is sent or believed, bytes; some hundred thousand recipients."""
+
+KINDS: tuple[type[Message], ...] = (
+    message.Begin,
+    message.Deliver,
+    message.Cancel,
+    message.Reopen,
+    message.Stop,
+    message.Ready,
+    message.Refused,
+    message.Done,
+    message.Broken,
+    message.Logged,
+    message.Queued,
+)
+_HEAD = 4
+_MEMBERS = 256  # of one enum that are remembered: more than there are
+
+
+class MalformedFrame(ValueError):
+    """These bytes are not what the other end of our own program would have sent."""
+
+
+class _Codec:
+    """
+    One dataclass as an array of its fields.
+
+    What a field is on the way is told by its annotation. The usual case costs one comparison of types for the whole
+    array; only what is itself a value of ours is looked at on its own.
+    """
+
+    def __init__(self, kind: type[Any]) -> None:
+        self._kind = kind
+        fields = dataclasses.fields(kind)
+        forms = [_form(field.type) for field in fields]
+        names = [field.name for field in fields]
+        self._get = attrgetter(*names) if len(names) > 1 else _getter(names)
+        self._types = [form.types for form in forms]
+        self._usual = tuple(form.types[0] for form in forms)
+        self._packs = [(index, form.pack) for index, form in enumerate(forms) if form.pack is not None]
+        self._unpacks = [(index, form.unpack) for index, form in enumerate(forms) if form.unpack is not None]
+
+    def pack(self, value: Any) -> Any:
+        """The fields of a value, as JSON has forms for them."""
+        values = self._get(value)
+        if not self._packs:
+            return values
+        packed = list(values)
+        for index, pack in self._packs:
+            if packed[index] is not None:
+                packed[index] = pack(packed[index])
+        return packed
+
+    def unpack(self, values: list[Any]) -> Any:
+        """
+        The value whose fields these are.
+
+        :raises MalformedFrame: when they are not.
+        """
+        found = tuple(map(type, values))
+        if found != self._usual:
+            if len(found) != len(self._types):
+                raise MalformedFrame(f"{len(found)} fields of a {self._kind.__name__}")
+            for kind, allowed in zip(found, self._types, strict=True):
+                if kind not in allowed:
+                    raise MalformedFrame(f"a {kind.__name__} in a {self._kind.__name__}, not {allowed[0].__name__}")
+        for index, unpack in self._unpacks:
+            if values[index] is not None:
+                values[index] = unpack(values[index])
+        return self._kind(*values)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Form:
+    """
+    How the values of one annotation look on the way.
+
+    :param types: what JSON may make of them, the usual one first.
+    :param pack: makes one ready for JSON; None: it is.
+    :param unpack: makes one of what JSON gives; None: it is one.
+    """
+
+    types: tuple[type, ...]
+    pack: Callable[[Any], Any] | None = None
+    unpack: Callable[[Any], Any] | None = None
+
+
+_PLAIN = {str: _Form((str,)), int: _Form((int,)), bool: _Form((bool,)), float: _Form((float, int))}
+
+
+def _form(annotation: Any) -> _Form:
+    """The form of a field."""
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if annotation == Mapping[str, str]:
+        return _Form((dict,), dict, _texts)
+    if isinstance(annotation, type) and issubclass(annotation, int):
+        return _Form((int,), int, _member(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return _Form((str,), attrgetter("value"), _member(annotation))
+    if get_origin(annotation) is tuple:
+        codec = _codec(get_args(annotation)[0])
+        return _Form((list,), lambda values: [codec.pack(each) for each in values], partial(_list_of, codec))
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
+    codec = _codec(kinds[0])
+    optional = (NoneType,) if annotation != kinds[0] else ()
+    return _Form((list, *optional), codec.pack, codec.unpack)
+
+
+def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """The fields of a value that has none, or one."""
+    return lambda value: tuple([getattr(value, name) for name in names])
+
+
+def _texts(value: dict[str, Any]) -> dict[str, str]:
+    if not all(type(text) is str for text in value.values()):
+        raise MalformedFrame("something else than text in a mapping of texts")
+    return value
+
+
+def _list_of(codec: _Codec, values: list[Any]) -> tuple[Any, ...]:
+    if not all(type(value) is list for value in values):
+        raise MalformedFrame("something else than an array in a list of values")
+    return tuple([codec.unpack(value) for value in values])
+
+
+def _member(kind: type[Any]) -> Callable[[Any], Any]:
+    known: dict[Any, Any] = {}  # an enum's own call is slow
+
+    def unpack(value: Any) -> Any:
+        found = known.get(value)
+        if found is None:
+            try:
+                found = kind(value)
+            except ValueError as error:
+                raise MalformedFrame(str(error)) from None
+            if len(known) < _MEMBERS:
+                known[value] = found
+        return found
+
+    return unpack
+
+
+@cache
+def _codec(kind: type[Any]) -> _Codec:
+    return _Codec(kind)
+
+
+_dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_CODECS = tuple(_Codec(kind) for kind in KINDS)
+_BY_KIND = {kind: (number, _CODECS[number]) for number, kind in enumerate(KINDS)}
+
+
+def encode(what: Message) -> bytes:
+    """
+    The frame of a message.
+
+    :raises ValueError: when it is longer than :data:`LONGEST`.
+    """
+    number, codec = _BY_KIND[type(what)]
+    data = _dump((number, *codec.pack(what))).encode("ascii")
+    if len(data) > LONGEST:
+        words = f"{len(data)} bytes for one request"
+        raise ValueError(f"{words}; set default_destination_recipient_limit to have smaller ones")
+    return len(data).to_bytes(_HEAD, "big") + data
+
+
+def decode(data: bytes) -> Message:
+    """
+    The message in a frame, without its length.
+
+    :raises MalformedFrame: when there is none.
+    """
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError):
+        raise MalformedFrame("not JSON") from None
+    if type(values) is not list or not values or type(values[0]) is not int or not 0 <= values[0] < len(KINDS):
+        raise MalformedFrame("not an array that begins with the number of a message")
+    made: Message = _CODECS[values[0]].unpack(values[1:])
+    return made
+
+
+class Reader:
+    """Turns what comes over a socket, in pieces of any size, into messages."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._length = 0
+        self._wanted = _HEAD
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """
+        The messages that are complete with these bytes.
+
+        :raises MalformedFrame: for what is none; nothing is to be fed any more then.
+        """
+        self._pieces.append(data)
+        self._length += len(data)
+        if self._length < self._wanted:
+            return
+        buffer, at = b"".join(self._pieces), 0
+        while True:
+            end = at + _HEAD
+            if len(buffer) < end:
+                self._wanted = _HEAD
+                break
+            length = int.from_bytes(buffer[at:end], "big")
+            if length > LONGEST:
+                raise MalformedFrame(f"a frame of {length} bytes")
+            if len(buffer) < end + length:
+                self._wanted = _HEAD + length
+                break
+            yield decode(buffer[end : end + length])
+            at = end + length
+        self._pieces = [buffer[at:]]
+        self._length = len(buffer) - at

@@ -1,0 +1,1 @@
+"""Tests of delivery in processes of its own."""

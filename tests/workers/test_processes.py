@@ -1,0 +1,131 @@
+"""Workers as the operator has them: processes under twistd, real sockets, real signals."""
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.service.installed import Service, Sink, message, wait_until
+
+PATIENCE = 120
+
+
+def children(pid: int) -> list[int]:
+    """The processes that another one has started and that live."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process exists and has not merely been left unburied."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class WithTwoWorkers(Service):
+    """The service with two workers."""
+
+    words = ("--workers", "2")
+
+    def workers(self) -> list[int]:
+        """Their process ids."""
+        return children(self.process.pid) if self.process is not None else []
+
+
+class ProcessTests(SynchronousTestCase):
+    """Two workers."""
+
+    def setUp(self) -> None:
+        self.base = Path(self.mktemp()).absolute()
+        self.base.mkdir(parents=True)
+
+    def scene(self, messages: int, delay: float, **parameters: str) -> tuple[Sink, WithTwoWorkers]:
+        """A sink, and a service with so much mail in its queue, started."""
+        sink = Sink(self.base, delay)
+        self.addCleanup(sink.stop)
+        service = WithTwoWorkers(
+            self.base,
+            sink.port,
+            queue_run_delay="1s",
+            minimal_backoff_time="1s",
+            maximal_backoff_time="2s",
+            **parameters,
+        )
+        self.addCleanup(service.stop)
+        service.fill(message(f"user{number}@there.example") for number in range(messages))
+        service.start()
+        return sink, service
+
+    def test_a_worker_that_is_killed_costs_a_retry(self) -> None:
+        """
+        kill -9 for a worker in the middle: every message is delivered, a second time only where its final reply was in
+        flight, a new worker takes part, and the destination is not suspended.
+        """
+        sink, service = self.scene(300, 0.05, smtp_destination_concurrency_limit="10")
+        wait_until(lambda: len(sink.accepted) >= 60, PATIENCE, "deliveries begin")
+        before = service.workers()
+        killed = time.time()
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: not service.queued(), PATIENCE, "the queue is empty")
+        wait_until(lambda: len(service.workers()) == 2, PATIENCE, "there are two workers again")
+        self.assertEqual(before[1:], [pid for pid in service.workers() if pid in before])
+
+        accepted = sink.accepted
+        times = Counter(address for _, address in accepted)
+        self.assertEqual({f"user{number}@there.example" for number in range(300)}, set(times))
+        twice = {address for address, count in times.items() if count > 1}
+        in_flight = {address for moment, address in accepted if killed - 5 <= moment <= killed + 1}
+        self.assertEqual(set(), twice - in_flight)
+        self.assertLessEqual(len(twice), 10)
+        lines = service.log_lines()
+        self.assertTrue(any("a worker has ended: killed by signal 9" in line for line in lines))
+        self.assertFalse(any("delivery temporarily suspended" in line for line in lines))
+        # The lines are the workers' own: both have had their part.
+        self.assertLessEqual(2, len({line.split("smtp[")[1].split("]")[0] for line in lines if "status=sent" in line}))
+
+    def test_workers_end_with_the_service(self) -> None:
+        """kill -9 for the service: its workers are gone at once, whatever is under way."""
+        _, service = self.scene(20, 300.0)
+        wait_until(lambda: any("queue active" in line for line in service.log_lines()), PATIENCE, "it works")
+        wait_until(lambda: len(service.workers()) == 2, PATIENCE, "there are two workers")
+        workers = service.workers()
+        service.kill()
+        wait_until(lambda: not any(is_there(pid) for pid in workers), 10, "the workers are gone")
+        self.assertEqual(20, len(service.queued()))
+
+    def test_a_signal_to_all_of_them_drains(self) -> None:
+        """SIGTERM for the service and for each worker: what is under way is delivered, once, and all of them end."""
+        sink, service = self.scene(4, 2.0, smtp_destination_concurrency_limit="4")
+        wait_until(lambda: len(sink.accepted) == 4, PATIENCE, "every message waits for its reply")
+        workers = service.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGTERM)
+        service.stop()
+        self.assertFalse(any(is_there(pid) for pid in workers))
+        self.assertEqual([], service.queued())
+        self.assertEqual(4, len(sink.accepted))
+        self.assertEqual(4, sum("status=sent" in line for line in service.log_lines()))
+
+    def test_outcomes_of_every_kind(self) -> None:
+        """Failures are reported to the sender, deferrals wait, as without workers."""
+        sink, service = self.scene(0, 0.0)
+        wait_until(lambda: len(service.workers()) == 2, PATIENCE, "there are two workers")
+        service.fill([message("bounce1@there.example", "good@there.example", "defer1@there.example")])
+        wait_until(
+            lambda: sum("status=" in line for line in service.log_lines()) >= 4,
+            PATIENCE,
+            "outcomes of three recipients",
+        )
+        wait_until(lambda: len(sink.accepted) >= 1, PATIENCE, "one is delivered")
+        statuses = {
+            word
+            for line in service.log_lines()
+            for word in ("status=sent", "status=bounced", "status=deferred")
+            if word in line
+        }
+        self.assertEqual({"status=sent", "status=bounced", "status=deferred"}, statuses)
+        self.assertEqual(1, len(service.queued()))
