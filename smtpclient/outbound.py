@@ -38,7 +38,7 @@ from smtpclient.mail.outcome import Delays, Disposition, Outcome, SiteFailure
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog, MailLogFile, ToTwisted
 from smtpclient.observe.outcomes import Outcomes
-from smtpclient.queue import intake
+from smtpclient.queue import descriptors, intake
 from smtpclient.queue.active_message import Tally
 from smtpclient.queue.completion import Completion, Ending
 from smtpclient.queue.files import Files
@@ -50,6 +50,8 @@ from smtpclient.queue.trigger import Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
 from smtpclient.workers import crew
 from smtpclient.workers.crew import Crew
+
+_DESCRIPTORS = 1024
 
 
 class Outbound(MultiService):
@@ -112,7 +114,8 @@ class Outbound(MultiService):
         self.spool, self.agent = self._delivery.spool, self._delivery.agent
         self._settlement = self._delivery.settlement
         self.routing = Routing.from_parameters(parameters, self.maillog)
-        self.scheduler = self._new_scheduler()
+        # With files of one's own, in tests, the machine must not have a say.
+        self.scheduler = self._new_scheduler(descriptors.available() if files is None else _DESCRIPTORS)
         polling = dataclasses.replace(PollerSettings.from_parameters(parameters), stop_patience=drain_time)
         self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
         self._crew: Crew | None = None
@@ -141,7 +144,8 @@ class Outbound(MultiService):
             maillog.publisher.addObserver(ToTwisted())
         return maillog
 
-    def _new_scheduler(self) -> Scheduler:
+    def _new_scheduler(self, available: int) -> Scheduler:
+        settings = SchedulerSettings.from_parameters(self.parameters)
         completion = Completion(
             self.spool,
             *self._delivery.reports,
@@ -161,7 +165,7 @@ class Outbound(MultiService):
             self.spool.content,
             self.spool.read,
             completion,
-            SchedulerSettings.from_parameters(self.parameters),
+            dataclasses.replace(settings, delivery_limit=descriptors.delivery_limit(available)),
             self._reactor,
             self.maillog,
         )

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from smtpclient.config.options import Options
 from smtpclient.outbound import Outbound
 from smtpclient.preload import preload
+from smtpclient.queue import descriptors
 from smtpclient.queue.spool import SpoolError
 from smtpclient.queue.trigger import TriggerError
 
@@ -61,6 +62,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor  # noqa: PLC0415 -- twistd has chosen it by now
 
+    descriptors.raise_limit()
     try:
         outbound = TwistdOutbound(
             options.parameters,

@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "queue.calendar",
         "queue.concurrency",
         "queue.content_records",
+        "queue.descriptors",
         "queue.header",
         "queue.queue_id",
         "queue.recipients",

@@ -142,6 +142,11 @@ class Poller(Service):
         self._calendar.clear()
         return Deferred.fromCoroutine(self._scheduler.drain(self._settings.stop_patience))
 
+    @property
+    def is_walking(self) -> bool:
+        """Whether it has not seen all of ``deferred/`` since it was started or asked to."""
+        return self._in_a_hurry
+
     def trigger(self, letters: Collection[str]) -> None:
         """
         Do what the door bell asks for.

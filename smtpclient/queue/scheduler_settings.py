@@ -25,7 +25,7 @@ class SchedulerSettings:
     How much at once.
 
     :param transports: the settings of a transport, by its name.
-    :param delivery_limit: requests under way to all destinations together; each may cost two or three file descriptors.
+    :param delivery_limit: requests under way to all destinations together; see ``descriptors``.
     :param active_limit: messages in memory.
     :param recipient_limit: recipients in memory.
     :param recipient_minimum: a message of no more recipients is taken whatever ``recipient_limit`` says.
