@@ -141,7 +141,6 @@ class Routing:
             return Route("retry", "4.3.0 address resolver failure")
 
     def _route(self, recipient: str, domain: str, sender: str) -> Route:
-        settings = self._settings
         is_local = self._is_local(domain)
         transport, why = self._transport(domain, sender, is_local=is_local)
         next_hop, whence = (domain, _DOMAIN) if is_local else self._next_hop(domain, sender)

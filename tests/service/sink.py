@@ -87,7 +87,8 @@ class Record:
     """The file of what was accepted."""
 
     def __init__(self, path: str) -> None:
-        self.file = open(path, "a", buffering=1)  # noqa: SIM115: open as long as the process lives
+        # Open for as long as the process lives.
+        self.file = open(path, "a", buffering=1)  # noqa: SIM115
 
     def note(self, recipients: list[str]) -> None:
         self.file.write("".join(f"{time.time():.6f} {address}\n" for address in recipients))

@@ -47,8 +47,6 @@ class KillTests(SynchronousTestCase):
         accepted = sink.accepted
         times = Counter(address for _, address in accepted)
         self.assertEqual({f"user{number}@there.example" for number in range(MESSAGES)}, set(times))
-        in_flight = {
-            address for moment, address in accepted if any(moment <= kill < moment + 0.5 for kill in kills)
-        }
+        in_flight = {address for moment, address in accepted if any(moment <= kill < moment + 0.5 for kill in kills)}
         self.assertEqual(set(), {address for address, count in times.items() if count > 1} - in_flight)
         self.assertLessEqual(sum(count - 1 for count in times.values()), KILLS * 5)
