@@ -40,6 +40,7 @@ KINDS: tuple[type[Message], ...] = (
     message.Queued,
 )
 _HEAD = 4
+_TEXT, _ARRAY = frozenset({str}), frozenset({list})
 _MEMBERS = 256  # of one enum that are remembered: more than there are
 
 
@@ -139,13 +140,13 @@ def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _texts(value: dict[str, Any]) -> dict[str, str]:
-    if not all(type(text) is str for text in value.values()):
+    if not _TEXT.issuperset(map(type, value.values())):
         raise MalformedFrame("something else than text in a mapping of texts")
     return value
 
 
 def _list_of(codec: _Codec, values: list[Any]) -> tuple[Any, ...]:
-    if not all(type(value) is list for value in values):
+    if not _ARRAY.issuperset(map(type, values)):
         raise MalformedFrame("something else than an array in a list of values")
     return tuple([codec.unpack(value) for value in values])
 
@@ -173,6 +174,7 @@ def _codec(kind: type[Any]) -> _Codec:
 
 
 _dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_load = json.JSONDecoder().raw_decode
 _CODECS = tuple(_Codec(kind) for kind in KINDS)
 _BY_KIND = {kind: (number, _CODECS[number]) for number, kind in enumerate(KINDS)}
 
@@ -198,12 +200,16 @@ def decode(data: bytes) -> Message:
     :raises MalformedFrame: when there is none.
     """
     try:
-        values = json.loads(data)
+        text = data.decode("ascii")
+        values, end = _load(text)
     except (ValueError, RecursionError):
         raise MalformedFrame("not JSON") from None
-    if type(values) is not list or not values or type(values[0]) is not int or not 0 <= values[0] < len(KINDS):
+    if type(values) is not list or end != len(text):
+        raise MalformedFrame("not an array, or something behind it")
+    number = values.pop(0) if values else None
+    if type(number) is not int or not 0 <= number < len(KINDS):
         raise MalformedFrame("not an array that begins with the number of a message")
-    made: Message = _CODECS[values[0]].unpack(values[1:])
+    made: Message = _CODECS[number].unpack(values)
     return made
 
 
