@@ -36,16 +36,12 @@ TIMEOUT_ROWS = section(
         "",
         "The older name of smtp_per_request_deadline.",
         choices=("", "yes", "no"),
-        honoured=False,
-        only=("", "no"),
     ),
     Row(
         "smtp_per_request_deadline",
         _BOOLEAN,
         "${smtp_per_record_deadline?{$smtp_per_record_deadline}:{no}}",
         "Let a time limit count for a whole request and reply, not anew for every piece that arrives.",
-        honoured=False,
-        only=("no",),
     ),
     Row(
         "smtp_min_data_rate",
@@ -53,8 +49,6 @@ TIMEOUT_ROWS = section(
         "500",
         "The bytes per second that a slow receiver must take while requests have a deadline.",
         minimum=1,
-        honoured=False,
-        under="smtp_per_request_deadline",
     ),
 )
 
@@ -103,9 +97,7 @@ DIALOGUE_ROWS = section(
         "",
         "Extensions that are not used although a server offers them; silent-discard keeps it out of the log.",
     ),
-    Row(
-        "smtp_discard_ehlo_keyword_address_maps", _TABLES, "", "The same by server address.", honoured=False, only=("",)
-    ),
+    Row("smtp_discard_ehlo_keyword_address_maps", _TABLES, "", "The same by server address."),
     Row(
         "smtp_quote_rfc821_envelope",
         _BOOLEAN,
@@ -125,24 +117,18 @@ DIALOGUE_ROWS = section(
         _TABLES,
         "",
         "Tables that replace lines of replies before they are read.",
-        honoured=False,
-        only=("",),
     ),
     Row(
         "default_delivery_status_filter",
         _TABLES,
         "",
         "Tables that replace the status of deliveries.",
-        honoured=False,
-        only=("",),
     ),
     Row(
         "smtp_delivery_status_filter",
         _TABLES,
         "$default_delivery_status_filter",
         "The same for deliveries of the SMTP client.",
-        honoured=False,
-        only=("",),
     ),
     Row(
         "smtp_address_verify_target",

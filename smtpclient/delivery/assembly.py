@@ -50,6 +50,7 @@ from smtpclient.report.postmaster import PostmasterNotices
 from smtpclient.report.providers import Surroundings
 from smtpclient.report.settings import ReportSettings
 from smtpclient.smtp.settings import DialogueSettings
+from smtpclient.smtp.status_filter import StatusFilter
 
 _THREADS = 8
 
@@ -196,6 +197,7 @@ class Delivery:
         domains: DomainTls | None = None,
     ) -> Means:
         reactor = self._reactor
+        filters = parameters.tables("smtp_delivery_status_filter")
         return Means(
             WalkSettings.from_parameters(parameters),
             DialogueSettings.from_parameters(parameters, self._maillog),
@@ -211,6 +213,7 @@ class Delivery:
             Logins.from_parameters(parameters, reactor, self._maillog, self.random, self._in_thread),
             parameters.integer("debug_peer_level"),
             transcripts=not {"protocol", "policy"}.isdisjoint(parameters.words("notify_classes")),
+            status_filter=StatusFilter(filters, self._maillog) if filters else None,
         )
 
     async def _in_thread(self, respond: Callable[[bytes], bytes], challenge: bytes) -> bytes:

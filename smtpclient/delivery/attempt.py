@@ -94,7 +94,7 @@ class Attempt:
         login = logins.pool_key(request.envelope.sender) if logins is not None else ""
         next_hop = request.next_hop if means.settings.lmtp else request.next_hop.lower()
         self._key: Key = (request.transport, next_hop, None, login)
-        self._ledger = Ledger(request, settle, means.clock)
+        self._ledger = Ledger(request, settle, means.clock, means.status_filter)
         self._one_session = means.settings.session_limit == 1
         self._sessions = 0
         self._found_self = False
@@ -284,7 +284,9 @@ class Attempt:
             if unfit is not None:
                 await self._turn_away(session, unfit)
                 return True
-            transaction = await session.transact(self._request.envelope, self._ledger.left, self._request.content)
+            transaction = await session.transact(
+                self._request.envelope, self._ledger.left, self._request.content, self._ledger.waited
+            )
             if reused and transaction.stale:
                 await session.quit()
                 return False

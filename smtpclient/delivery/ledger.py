@@ -16,6 +16,7 @@ from smtpclient.delivery.session import Session
 from smtpclient.mail.envelope import Recipient
 from smtpclient.mail.outcome import Delays, Disposition, Outcome, Peer, SiteFailure
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
+from smtpclient.smtp.status_filter import StatusFilter
 from smtpclient.smtp.verdict import Verdict
 
 Settle = Callable[[DeliveryRequest, Sequence[Outcome]], Awaitable[Sequence[Outcome]]]
@@ -28,10 +29,14 @@ class Ledger:
     The account of one request.
 
     :param settle: records outcomes and gives back what they became.
+    :param status_filter: replaces the status of outcomes before; None: none does.
     :ivar left: the recipients without an outcome, in the order of the request.
     """
 
-    def __init__(self, request: DeliveryRequest, settle: Settle, clock: IReactorTime) -> None:
+    def __init__(
+        self, request: DeliveryRequest, settle: Settle, clock: IReactorTime, status_filter: StatusFilter | None = None
+    ) -> None:
+        self._status_filter = status_filter
         self.left: tuple[Recipient, ...] = request.recipients
         self._request = request
         self._settle = settle
@@ -42,6 +47,11 @@ class Ledger:
         self._last: tuple[Verdict, Peer | None] = (_NO_SERVER, None)
         self._site_failure: SiteFailure | None = None
         self._answered = False
+
+    @property
+    def waited(self) -> float:
+        """How long the message has been in the queue, seconds."""
+        return self._clock.seconds() - self._request.envelope.arrival
 
     @property
     def result(self) -> DeliveryResult:
@@ -93,7 +103,7 @@ class Ledger:
 
     def _outcome(self, recipient: Recipient, verdict: Verdict, peer: Peer | None, session: Session | None) -> Outcome:
         sent = verdict.disposition is Disposition.SENT
-        return Outcome(
+        outcome = Outcome(
             recipient,
             verdict.disposition,
             verdict.status,
@@ -108,6 +118,7 @@ class Ledger:
             session.tls if session is not None else "",
             sent and session is not None and session.is_final,
         )
+        return outcome if self._status_filter is None else self._status_filter.outcome(outcome)
 
     def _delays(self, session: Session | None) -> Delays:
         # Wall clocks go back at times; a negative delay would help nobody.

@@ -20,6 +20,7 @@ from smtpclient.mail.outcome import Peer
 from smtpclient.observe.maillog import MailLog
 from smtpclient.observe.peers import PeerPatterns
 from smtpclient.smtp.settings import DialogueSettings
+from smtpclient.smtp.status_filter import StatusFilter
 
 Notify = Callable[[str, Sequence[str], Peer | None, Envelope, str], Awaitable[None]]
 
@@ -75,6 +76,7 @@ class Means:
     :param logins: where to log in, and as whom; None: nowhere.
     :param debug_level: how much of the dialogue with ``debug_peers`` is logged: 1: the lines, 2: times, too.
     :param transcripts: remember what is said, for the postmaster.
+    :param status_filter: replaces the status of outcomes; None: none does.
     :param lmtp: the same for the transport of that name; None: nobody asks for it.
     """
 
@@ -92,6 +94,7 @@ class Means:
     debug_level: int = 1
     transcripts: bool = True
     lmtp: "Means | None" = None
+    status_filter: StatusFilter | None = None
 
     def of(self, transport: str) -> "Means":
         """What a transport works with."""

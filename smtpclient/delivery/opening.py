@@ -8,8 +8,10 @@ for whoever walks through the addresses.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from smtpclient.delivery.connector import Connector, Shortage, Unreachable
 from smtpclient.delivery.login import Login, protection, without_login
@@ -20,8 +22,10 @@ from smtpclient.observe.maillog import MailLog
 from smtpclient.observe.peers import PeerPatterns
 from smtpclient.observe.trace import DebugTrace, Traces, Transcript
 from smtpclient.smtp import verdict
-from smtpclient.smtp.channel import Channel, SessionOver, Trace
+from smtpclient.smtp.channel import Channel, SessionOver
+from smtpclient.smtp.deadline import Pace
 from smtpclient.smtp.handshake import Introduction, Refused
+from smtpclient.smtp.reply import Trace
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.verdict import Verdict
 from smtpclient.tls.handshake import Securing
@@ -112,6 +116,10 @@ class Opening:
             return NoSession(verdict.unreachable(peer, str(why)))
         transcript = Transcript() if self._transcripts else None
         channel.trace = self._trace(peer, transcript)
+        if self._dialogue.min_data_rate:
+            channel.pace = Pace(self._dialogue.min_data_rate)
+        if self._dialogue.reply_filter is not None:
+            channel.replace_lines(self._dialogue.reply_filter.lookup)
         introduction = Introduction(channel, self._dialogue, peer, next_hop=next_hop, best=best, securing=securing)
         try:
             return await self._introduce(channel, peer, introduction, transcript, securing, login)
@@ -143,6 +151,11 @@ class Opening:
             return NoSession(fate, peer, introduction.greeted, broke_tls=inside)
         now = self._clock.seconds()
         session = Session(channel, self._dialogue, peer, introduction.capabilities, now, transcript, securing)
+        if introduction.pix:
+            words = ", ".join(sorted(introduction.pix))
+            self._maillog.info("smtp", f"enabling PIX workarounds: {words} for {peer}")
+            if "delay_dotcrlf" in introduction.pix:
+                session.delay_dot = partial(deferLater, self._clock, self._dialogue.pix.delay)
         if refusal is None:
             return session
         session.note(refusal.verdict)

@@ -5,7 +5,7 @@ A session: a channel that has been introduced, and what has been done with it.
 capabilities, number of messages) goes into outcomes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.envelope import Envelope, Recipient
@@ -28,6 +28,7 @@ class Session:
     :param opened: when it was made, seconds since the epoch.
     :param transcript: the dialogue so far, where a postmaster may want to see it.
     :param securing: TLS with the server, whether it came about or not; None: there was no thought of it.
+    :ivar delay_dot: a pause before the end of each message, for the firewall before the server; None: none.
     :ivar uses: how many messages it has carried.
     """
 
@@ -47,6 +48,7 @@ class Session:
         self.opened = opened
         self.transcript = transcript
         self.uses = 0
+        self.delay_dot: Callable[[], Awaitable[None]] | None = None
         self._errors: dict[str, None] = {}
         self._settings = settings
         self._securing = securing
@@ -75,11 +77,12 @@ class Session:
         return policy.reuse if self.tls else policy.source != FROM_FALLBACK
 
     async def transact(
-        self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent
+        self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent, waited: float = 0.0
     ) -> Transaction:
         """
         Carry one message; the verdicts are in what is returned.
 
+        :param waited: how long it has been in the queue, seconds.
         :raises CorruptQueueFile: when the content is no content.
         """
         if self.uses:
@@ -88,6 +91,8 @@ class Session:
         transaction = Transaction(
             self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content
         )
+        if self.delay_dot is not None and waited >= self._settings.pix.threshold:
+            transaction.delay_dot = self.delay_dot
         await transaction.run()
         for verdict in transaction.verdicts.values():
             self.note(verdict)

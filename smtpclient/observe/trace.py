@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 
 from smtpclient.mail.outcome import Peer
 from smtpclient.observe.maillog import MailLog, printable
-from smtpclient.smtp.channel import Trace
-from smtpclient.smtp.reply import Reply
+from smtpclient.smtp.reply import Reply, Trace
 
 TRANSCRIPT_LINES = 1000
 LINE_LENGTH = 2048

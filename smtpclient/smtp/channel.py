@@ -21,7 +21,6 @@ less than that, 64 KiB and a block, in the time limit counts as one that stands 
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol as TypingProtocol
 from typing import cast
 
 from OpenSSL.SSL import Connection
@@ -42,7 +41,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from smtpclient.smtp.reply import Reply, ReplyParser, ReplyTooLong
+from smtpclient.smtp.deadline import Pace
+from smtpclient.smtp.reply import Reply, ReplyParser, ReplyTooLong, Trace
 
 UNREAD_LIMIT = 10
 # A reply whose lines each come in time may take this many limits in all: patience, but not for ever.
@@ -71,16 +71,6 @@ class ProtocolBroken(SessionOver):
     """The server sent what no client should listen to."""
 
 
-class Trace(TypingProtocol):
-    """Whoever wants to see the dialogue line by line."""
-
-    def sent(self, line: str) -> None:
-        """A command line, without its end."""
-
-    def received(self, reply: Reply) -> None:
-        """A whole reply."""
-
-
 @implementer(IPushProducer, IHandshakeListener)
 class Channel(Protocol):
     """
@@ -88,6 +78,7 @@ class Channel(Protocol):
 
     :param clock: where time-outs come from.
     :ivar trace: sees every line, if it is not None.
+    :ivar pace: where it is not None, a time limit counts for a whole request or reply.
     :ivar conceal: takes out of a reply what nobody may see, if it is not None.
     :ivar garbage: how many lines that were no replies have been read.
     :ivar on_idle_input: called when something happens while nobody waits for it: bytes, or the end.
@@ -110,6 +101,7 @@ class Channel(Protocol):
         self._deadline: float | None = None
         self._last_moment = 0.0
         self.trace: Trace | None = None
+        self.pace: Pace | None = None
         self.conceal: Callable[[Reply], Reply] | None = None
         self.garbage = 0
         self.on_idle_input: Callable[[], None] | None = None
@@ -232,7 +224,7 @@ class Channel(Protocol):
         """
         if not self._replies:
             self._raise_if_over()
-            self._start_clock(limit, PATIENCE)
+            self._start_clock(limit, PATIENCE if self.pace is None else 1)
             while not self._replies:
                 await self._event()
             self._deadline = None
@@ -253,11 +245,19 @@ class Channel(Protocol):
         """
         self._raise_if_over()
         self.transport.write(data)
+        allowed = limit if self.pace is None else self.pace.allowance(limit, len(data))
         if self._paused:
-            self._start_clock(limit, 1)
+            began = self._clock.seconds()
+            self._start_clock(allowed, 1)
             while self._paused and not self._replies:
                 await self._event()
             self._deadline = None
+            if self.pace is not None:
+                self.pace.spent(self._clock.seconds() - began)
+
+    def replace_lines(self, replace: Callable[[str], str | None]) -> None:
+        """Read what this gives in place of a line of a reply, where it gives anything."""
+        self._parser.replace = replace
 
     def drop_unread(self) -> str:
         """Forget everything that has arrived and was not read; what that was, for the operator."""
@@ -294,6 +294,8 @@ class Channel(Protocol):
         """From here on the transport tells when it has enough."""
         if self._over is None:
             self._paused = False
+            if self.pace is not None:
+                self.pace.begin()
             cast(IConsumer, self.transport).registerProducer(self, True)
 
     def end_content(self) -> None:

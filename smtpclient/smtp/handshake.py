@@ -42,6 +42,7 @@ class Introduction:
     :ivar stage: how far it has come.
     :ivar greeted: the greeting was a welcome.
     :ivar found_self: the server has our own name.
+    :ivar pix: what has to be done about a firewall before the server.
     :ivar tls_failed: the handshake of TLS did not come to its end.
     """
 
@@ -65,6 +66,7 @@ class Introduction:
         self.greeted = False
         self.found_self = False
         self.tls_failed = False
+        self.pix: frozenset[str] = frozenset()
         self.capabilities = Capabilities()
 
     async def run(self) -> Capabilities:
@@ -105,6 +107,7 @@ class Introduction:
         reply = await self._channel.reply(self._settings.helo)
         if reply.category == 2:
             self.greeted = True
+            self.pix = self._settings.pix.workarounds(reply.text, self._peer.address)
             return reply.text
         moves_on = (reply.category == 4 and self._settings.skip_4xx_greeting) or (
             reply.category == 5 and self._settings.skip_5xx_greeting
@@ -114,7 +117,7 @@ class Introduction:
         )
 
     def _wants_ehlo(self, banner: str) -> bool:
-        if self._settings.never_send_ehlo:
+        if self._settings.never_send_ehlo or "disable_esmtp" in self.pix:
             return False
         return self._settings.always_send_ehlo or "ESMTP" in banner.upper().replace("-", " ").split()
 
@@ -124,7 +127,7 @@ class Introduction:
         self._channel.command(command.ehlo(self._settings.helo_name))
         reply = await self._channel.reply(self._settings.helo)
         if reply.category == 2:
-            return capability.from_ehlo(reply, self._settings.discard_ehlo_keywords)
+            return capability.from_ehlo(reply, self._settings.discarded(self._peer.address))
         if reply.code == 421:
             raise Refused(verdict.refused(self._peer, reply, self.stage), moves_on=False)
         return None
@@ -136,7 +139,7 @@ class Introduction:
         reply = await self._channel.reply(self._settings.helo)
         if reply.category != 2:
             raise Refused(verdict.refused(self._peer, reply, self.stage), moves_on=False)
-        return capability.from_ehlo(reply, self._settings.discard_ehlo_keywords)
+        return capability.from_ehlo(reply, self._settings.discarded(self._peer.address))
 
     async def _helo(self) -> Capabilities:
         self.stage = Stage.HELO

@@ -20,9 +20,10 @@ Does not: judge. Whether a code was wanted is for ``smtpclient.smtp.verdict``.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from smtpclient.observe.maillog import printable
 
@@ -105,6 +106,16 @@ def _text(line: bytes) -> str:
     return printable(line.replace(b"\t", b" ").decode("utf-8", "surrogateescape"))
 
 
+class Trace(Protocol):
+    """Whoever wants to see the dialogue line by line."""
+
+    def sent(self, line: str) -> None:
+        """A command line, without its end."""
+
+    def received(self, reply: Reply) -> None:
+        """A whole reply."""
+
+
 class ReplyTooLong(Exception):
     """
     The server's reply goes on for more than a client should listen to.
@@ -118,11 +129,16 @@ class ReplyTooLong(Exception):
 
 
 class ReplyParser:
-    """Turns the byte stream of one session into replies."""
+    """
+    Turns the byte stream of one session into replies.
 
-    __slots__ = ("_buffer", "_garbage", "_lines", "_seen", "_text_size")
+    :ivar replace: gives what to read in place of a line, or None (``smtp_reply_filter``).
+    """
+
+    __slots__ = ("_buffer", "_garbage", "_lines", "_seen", "_text_size", "replace")
 
     def __init__(self) -> None:
+        self.replace: Callable[[str], str | None] | None = None
         self._buffer = b""
         self._begin()
 
@@ -155,7 +171,7 @@ class ReplyParser:
         replies: list[Reply] = []
         *lines, rest = (self._buffer + data).split(b"\n")
         for line in lines:
-            if not self._seen and len(line) <= SHORT:
+            if not self._seen and len(line) <= SHORT and self.replace is None:
                 reply = _whole_reply(line)
                 if reply is not None:
                     replies.append(reply)
@@ -177,6 +193,10 @@ class ReplyParser:
 
     def _line(self, line: bytes) -> Reply | None:
         """Take one whole line; give the reply that it ends, if it does."""
+        if self.replace is not None:
+            other = self.replace(line.decode("utf-8", "surrogateescape"))
+            if other is not None:
+                line = other.encode("utf-8", "surrogateescape").replace(b"\n", b" ")[:LINE_LIMIT]
         code, mark = line[:3], line[3:4]
         is_reply = len(code) == 3 and code.isdigit() and mark in b" -"  # or nothing, which is in everything
         is_last = is_reply and mark != b"-"

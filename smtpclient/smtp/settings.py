@@ -2,11 +2,14 @@
 What the dialogue needs to know of the configuration: one frozen value, taken from the parameters once.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from smtpclient.config.parameters import Parameters
+from smtpclient.config.tables import Tables
 from smtpclient.observe.maillog import MailLog
 from smtpclient.smtp.content_changes import ContentChanges
+from smtpclient.smtp.pix import PixSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,10 @@ class DialogueSettings:
     :param lmtp: speak LMTP (RFC 2033).
     :param assume_final: a server without DSN has the mailboxes itself.
     :param changes: what is changed of messages on their way out.
+    :param discard_ehlo_maps: ``discard_ehlo_keywords`` by server address; None: none.
+    :param reply_filter: replaces lines of replies before they are read; None: none does.
+    :param min_data_rate: bytes per second that a server must take, while time limits count for whole requests; 0: they
+        count anew for each piece.
     """
 
     helo_name: str
@@ -44,6 +51,15 @@ class DialogueSettings:
     dummy_mail_auth: bool = False
     discard_ehlo_keywords: frozenset[str] = frozenset()
     changes: ContentChanges = ContentChanges()
+    discard_ehlo_maps: Tables | None = None
+    reply_filter: Tables | None = None
+    pix: PixSettings = PixSettings()
+    min_data_rate: int = 0
+
+    def discarded(self, address: str) -> frozenset[str]:
+        """The extensions that are not to be believed of the server at an address."""
+        found = self.discard_ehlo_maps.lookup(address) if self.discard_ehlo_maps is not None else None
+        return self.discard_ehlo_keywords if found is None else _keywords(found.replace(",", " ").split())
 
     def as_lmtp(self, *, assume_final: bool = False) -> "DialogueSettings":
         """The same for LMTP: a server that has our name may well be another program of this machine."""
@@ -75,8 +91,16 @@ class DialogueSettings:
             quote_envelope=parameters.boolean("smtp_quote_rfc821_envelope"),
             line_length_limit=parameters.integer("smtp_line_length_limit"),
             dummy_mail_auth=parameters.boolean("smtp_send_dummy_mail_auth"),
-            discard_ehlo_keywords=frozenset(
-                word.upper() for word in parameters.words("smtp_discard_ehlo_keywords") if word != "silent-discard"
-            ),
+            discard_ehlo_keywords=_keywords(parameters.words("smtp_discard_ehlo_keywords")),
             changes=ContentChanges.from_parameters(parameters, maillog or MailLog()),
+            discard_ehlo_maps=parameters.tables("smtp_discard_ehlo_keyword_address_maps") or None,
+            reply_filter=parameters.tables("smtp_reply_filter") or None,
+            pix=PixSettings.from_parameters(parameters),
+            min_data_rate=(
+                parameters.integer("smtp_min_data_rate") if parameters.boolean("smtp_per_request_deadline") else 0
+            ),
         )
+
+
+def _keywords(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(word.upper() for word in words if word != "silent-discard")

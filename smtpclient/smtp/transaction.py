@@ -26,7 +26,7 @@ Known limits: where a server answers in the middle of the content and closes in 
 be seen before the reply; the verdict is then that of a lost connection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from smtpclient.interfaces import IContentReader, IMessageContent
 from smtpclient.mail import shortage
@@ -51,6 +51,7 @@ class Transaction:
     One message to some recipients over one session.
 
     :ivar verdicts: index of each recipient to its verdict, filled as they fall.
+    :ivar delay_dot: waits before the end of the content is sent; None: it goes out with the rest.
     :ivar reusable: the session can carry another message; if ``needs_reset``, after RSET.
     :ivar stale: the session ended before this message mattered to the server: there was no answer to MAIL, or a 421.
     """
@@ -73,6 +74,7 @@ class Transaction:
         self._recipients = recipients
         self._content = content
         self._accepted: list[int] = []
+        self.delay_dot: Callable[[], Awaitable[None]] | None = None
         self.stage = Stage.MAIL
         self.verdicts: dict[int, Verdict] = {}
         self.reusable = False
@@ -225,7 +227,13 @@ class Transaction:
             while not self._channel.has_reply:
                 following = await _read(reader) if block else b""
                 wire = encoder.feed(block)
-                if not following:
+                if not following and self.delay_dot is not None:
+                    await self._channel.content(wire, self._settings.data_xfer)
+                    await self.delay_dot()
+                    if self._is_answered():
+                        return False
+                    wire = encoder.finish()
+                elif not following:
                     # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
                     wire += encoder.finish()
                 await self._channel.content(wire, self._settings.data_xfer)
@@ -236,6 +244,9 @@ class Transaction:
         finally:
             reader.close()
             self._channel.end_content()
+
+    def _is_answered(self) -> bool:
+        return self._channel.has_reply
 
     def _ended(self) -> bool:
         """Whether the dot has left us; what has been answered before that was not the dot."""

@@ -165,7 +165,7 @@ def login_refused(peer: Peer, reply: Reply, *, soft: bool) -> Verdict:
     """
     The server does not take our credentials.
 
-    :param soft: take a 5xx for a 4xx (``smtp_sasl_auth_soft_bounce``): it is the operator who is mistaken, not the sender.
+    :param soft: take a 5xx for a 4xx (``smtp_sasl_auth_soft_bounce``): the operator is mistaken, not the sender.
     """
     disposition, status = _refusal(reply)
     if reply.category not in (4, 5):

@@ -173,7 +173,11 @@ class World:
 
     def deliver(self, *addresses: str, **changes: Any) -> DeliveryResult:
         """Make one attempt."""
-        return self.run(Attempt(self.means, self.request(*addresses, **changes), self.settle).run())
+        return self.run(self.attempt(self.request(*addresses, **changes)))
+
+    def attempt(self, request: DeliveryRequest) -> Coroutine[Deferred[Any], Any, DeliveryResult]:
+        """One attempt, not yet begun."""
+        return Attempt(self.means, request, self.settle).run()
 
     async def settle(self, request: DeliveryRequest, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         """Note the outcomes, and make of them what the test wants."""

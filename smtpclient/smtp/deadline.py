@@ -1,0 +1,37 @@
+"""
+How long a server may take for the content of one message: ``smtp_per_request_deadline`` and ``smtp_min_data_rate``.
+
+Without these a server may take a little now and then, for ever: each piece has the whole time limit. With them there is
+one limit for the whole, and what is sent earns time at the rate that a server must keep up; never more than the limit.
+"""
+
+
+class Pace:
+    """
+    The time that one content has left.
+
+    :param rate: bytes per second.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._left: float | None = None
+
+    def begin(self) -> None:
+        """A new content."""
+        self._left = None
+
+    def allowance(self, limit: float, size: int) -> float:
+        """
+        How long the server may take to make room for more.
+
+        :param limit: for the whole, seconds.
+        :param size: of what was written now, bytes.
+        """
+        self._left = limit if self._left is None else min(max(self._left, 0.0) + size / self._rate, limit)
+        return self._left
+
+    def spent(self, seconds: float) -> None:
+        """So long it took."""
+        if self._left is not None:
+            self._left -= seconds
