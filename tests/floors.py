@@ -50,6 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.quoted_printable",
         "smtp.deadline",
         "smtp.reply",
+        "smtp.xforward",
         "tls.ciphers",
         "tls.fingerprint",
         "tls.level",

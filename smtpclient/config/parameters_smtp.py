@@ -20,8 +20,6 @@ TIMEOUT_ROWS = section(
         "300s",
         "For XFORWARD and its reply.",
         minimum=1,
-        honoured=False,
-        under="smtp_send_xforward_command",
     ),
     Row("smtp_mail_timeout", _TIME, "300s", "For MAIL FROM and its reply.", minimum=1),
     Row("smtp_rcpt_timeout", _TIME, "300s", "For each RCPT TO and its reply.", minimum=1),
@@ -109,8 +107,6 @@ DIALOGUE_ROWS = section(
         _BOOLEAN,
         "no",
         "Tell a server that offers XFORWARD where the message came from.",
-        honoured=False,
-        only=("no",),
     ),
     Row(
         "smtp_reply_filter",

@@ -55,6 +55,8 @@ class DialogueSettings:
     reply_filter: Tables | None = None
     pix: PixSettings = PixSettings()
     min_data_rate: int = 0
+    send_xforward: bool = False
+    xforward: float = 300.0
 
     def discarded(self, address: str) -> frozenset[str]:
         """The extensions that are not to be believed of the server at an address."""
@@ -96,6 +98,8 @@ class DialogueSettings:
             discard_ehlo_maps=parameters.tables("smtp_discard_ehlo_keyword_address_maps") or None,
             reply_filter=parameters.tables("smtp_reply_filter") or None,
             pix=PixSettings.from_parameters(parameters),
+            send_xforward=parameters.boolean("smtp_send_xforward_command"),
+            xforward=parameters.seconds("smtp_xforward_timeout"),
             min_data_rate=(
                 parameters.integer("smtp_min_data_rate") if parameters.boolean("smtp_per_request_deadline") else 0
             ),

@@ -32,7 +32,7 @@ from smtpclient.interfaces import IContentReader, IMessageContent
 from smtpclient.mail import shortage
 from smtpclient.mail.envelope import Envelope, Recipient, Utf8
 from smtpclient.mail.outcome import Peer
-from smtpclient.smtp import command, verdict
+from smtpclient.smtp import command, verdict, xforward
 from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
 from smtpclient.smtp.content import END, WireEncoder
@@ -140,8 +140,14 @@ class Transaction:
     async def _dialogue(self, mail: bytes, rcpts: list[tuple[int, bytes]]) -> bool:
         """The transaction itself; true when the session can carry another one."""
         pipelined = self._capabilities.pipelining
+        origin = xforward.commands(self._envelope, self._capabilities) if self._settings.send_xforward else []
         if pipelined:
-            self._channel.command(mail + b"".join(line for _, line in rcpts) + command.DATA)
+            self._channel.command(b"".join(origin) + mail + b"".join(line for _, line in rcpts) + command.DATA)
+        for line in origin:
+            if not pipelined:
+                self._channel.command(line)
+            # It is for the server to know; that it does not want to is no reason to keep the mail.
+            await self._channel.reply(self._settings.xforward)
         mail_accepted = await self._mail(None if pipelined else mail)
         if not mail_accepted and not pipelined:
             self.needs_reset = True

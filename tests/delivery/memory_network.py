@@ -160,7 +160,7 @@ class World:
     def request(self, *addresses: str, **changes: Any) -> DeliveryRequest:
         """A request for ``example.org``, from these addresses or from ``u1``."""
         whom = recipients(*(addresses or ("u1@example.org",)))
-        mail = {key: changes.pop(key) for key in ("size", "utf8", "sender") if key in changes}
+        mail = {key: changes.pop(key) for key in ("size", "utf8", "sender", "attributes") if key in changes}
         values: dict[str, Any] = {
             "envelope": envelope(arrival=990.0, created=990.0, **mail),
             "recipients": whom,
