@@ -10,6 +10,7 @@
 #   make simulate [SEED=N] [RUNS=N] [TRACE=1]     the whole service in random worlds, with faults
 #   make torture [STEP=N]     kill, power cut and disk errors at every file operation
 #   make fuzz [SECONDS=N]     bytes from outside, changed at random
+#   make bench [ROW=NAME] [COUNT=N] [ROUNDS=N]    how fast, beside Postfix where it is installed; a flame graph
 #   make clean    remove everything that the above made
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ VERSIONS ?= 3.11 3.12 3.13
 JOBS ?=
 TRIAL = -m twisted.trial $(if $(JOBS),-j$(JOBS))
 
-.PHONY: run test check style types coverage matrix doc oracle tls-oracle simulate torture fuzz clean
+.PHONY: run test check style types coverage matrix doc oracle tls-oracle simulate torture fuzz bench clean
 
 run: $(VENV)/.for-run
 	$(BIN)/python -m demo.run
@@ -82,6 +83,13 @@ torture: $(VENV)/.for-test
 # Readers of bytes from outside, for so many seconds.
 fuzz: $(VENV)/.for-test
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60)
+
+# Ratios of one run, and var/bench/hot-path.svg; `python -m bench.run --help` names the rows.
+ROW ?= quick
+COUNT ?= 0
+ROUNDS ?= 2
+bench: $(VENV)/.for-run
+	$(BIN)/python -m bench.run $(ROW) --count $(COUNT) --rounds $(ROUNDS)
 
 clean:
 	rm -rf .venv .venv-3.* build dist doc/_build var .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache

@@ -1,1 +1,1 @@
-"""Measurements: how fast, how much, beside which peer. ``make bench`` runs them; ``doc/performance.rst`` quotes them."""
+"""Measurements: how fast, how much, beside which peer. ``make bench``; ``doc/performance.rst`` quotes them."""

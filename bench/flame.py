@@ -2,8 +2,8 @@
 Where a Python program spends its CPU time, as a flame graph.
 
 :class:`Sampler` interrupts the program each millisecond of CPU time (SIGPROF) and notes the stack; :func:`svg` draws
-what was noted: each box is a function, as wide as the share of samples that were in it or in what it called, standing on
-its caller. There is nothing to install and no second process, so it sees coroutines as they are: on top of whoever
+what was noted: each box is a function, as wide as the share of samples that were in it or in what it called, standing
+on its caller. There is nothing to install and no second process, so it sees coroutines as they are: on top of whoever
 resumed them.
 
 Does not: see C functions; their time counts for the Python function that called them. Signals are taken between
@@ -91,7 +91,8 @@ def svg(stacks: Counter[Stack], title: str, root: str = "") -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:.0f}" height="{height}" '
         'font-family="monospace" font-size="11">',
-        f'<rect width="100%" height="100%" fill="#fff"/><text x="4" y="13">{escape(title)}: {tree.count} samples</text>',
+        '<rect width="100%" height="100%" fill="#fff"/>',
+        f'<text x="4" y="13">{escape(title)}: {tree.count} samples</text>',
     ]
     for depth, left, width, name, count in boxes:
         parts.append(_drawn(left, height - (depth + 1) * _ROW, width, name, count / tree.count))
