@@ -39,6 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.capability",
         "smtp.command",
         "smtp.content",
+        "smtp.limits",
         "smtp.mechanisms.bearer",
         "smtp.mechanisms.cram_md5",
         "smtp.mechanisms.mechanism",

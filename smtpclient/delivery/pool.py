@@ -84,7 +84,7 @@ class Pool:
             return False
         if settings.uses and session.uses >= settings.uses:
             return False
-        if not session.may_be_shared:
+        if session.is_spent or not session.may_be_shared:
             return False
         return not self._closing and self._time_left(session) > 0 and session.channel.usable
 

@@ -11,7 +11,7 @@ from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Peer
 from smtpclient.observe.trace import Transcript
-from smtpclient.smtp import command
+from smtpclient.smtp import command, limits, verdict
 from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
 from smtpclient.smtp.settings import DialogueSettings
@@ -48,6 +48,8 @@ class Session:
         self.opened = opened
         self.transcript = transcript
         self.uses = 0
+        self._mails = 0
+        self._limits = limits.parse(capabilities.keywords.get("LIMITS", ""))
         self.delay_dot: Callable[[], Awaitable[None]] | None = None
         self._errors: dict[str, None] = {}
         self._settings = settings
@@ -69,6 +71,11 @@ class Session:
         return bool(self.tls) and self._securing is not None and self._securing.is_verified
 
     @property
+    def is_spent(self) -> bool:
+        """Whether the server takes no further transaction (MAILMAX)."""
+        return bool(self._limits.mails) and self._mails >= self._limits.mails
+
+    @property
     def may_be_shared(self) -> bool:
         """Whether the session may carry a further message, as far as TLS goes (``smtp_tls_connection_reuse``)."""
         if self._securing is None:
@@ -88,14 +95,49 @@ class Session:
         if self.uses:
             self._forget()
         self.uses += 1
+        shares = self._limits.shares(recipients)
+        if len(shares) == 1:
+            return await self._carry(envelope, recipients, content, waited)
+        return await self._carry_in_shares(envelope, recipients, content, waited, shares)
+
+    async def _carry_in_shares(
+        self,
+        envelope: Envelope,
+        recipients: Sequence[Recipient],
+        content: IMessageContent,
+        waited: float,
+        shares: Sequence[Sequence[int]],
+    ) -> Transaction:
+        """One transaction after the other; what is returned is the last one, with the verdicts of all."""
+        verdicts: dict[int, Verdict] = {}
+        for share in shares:
+            transaction = await self._carry(envelope, [recipients[index] for index in share], content, waited)
+            # What has been sent must not be sent again because a later share found the session stale.
+            transaction.stale = transaction.stale and not verdicts
+            verdicts.update({share[index]: fate for index, fate in transaction.verdicts.items()})
+            if not transaction.reusable or self.channel.over or self.is_spent:
+                break
+            if transaction.needs_reset and len(verdicts) < len(recipients):
+                if not await self.reset():
+                    break
+                transaction.needs_reset = False
+        for index in range(len(recipients)):
+            verdicts.setdefault(index, verdict.not_reached(self.peer))
+        transaction.verdicts = verdicts
+        return transaction
+
+    async def _carry(
+        self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent, waited: float
+    ) -> Transaction:
+        self._mails += 1
         transaction = Transaction(
             self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content
         )
         if self.delay_dot is not None and waited >= self._settings.pix.threshold:
             transaction.delay_dot = self.delay_dot
         await transaction.run()
-        for verdict in transaction.verdicts.values():
-            self.note(verdict)
+        for fate in transaction.verdicts.values():
+            self.note(fate)
         return transaction
 
     def _forget(self) -> None:
@@ -105,10 +147,10 @@ class Session:
         if self.transcript is not None:
             self.transcript.lines.clear()
 
-    def note(self, verdict: Verdict) -> None:
+    def note(self, fate: Verdict) -> None:
         """Remember what a verdict says about the dialogue, until the next message."""
-        if verdict.error_class:
-            self._errors[verdict.error_class] = None
+        if fate.error_class:
+            self._errors[fate.error_class] = None
 
     @property
     def error_classes(self) -> tuple[str, ...]:

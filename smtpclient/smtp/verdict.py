@@ -259,6 +259,12 @@ def needs_smtputf8(peer: Peer) -> Verdict:
     return Verdict(Disposition.BOUNCED, "5.6.7", f"SMTPUTF8 is required, but was not offered by host {peer.name}")
 
 
+def not_reached(peer: Peer) -> Verdict:
+    """The session ended before the recipient's turn came (RFC 9422: the server takes fewer in one transaction)."""
+    words = f"session with {peer.name} ended before all recipients could be served"
+    return Verdict(Disposition.DEFERRED, "4.4.2", words)
+
+
 def loops(next_hop: str, *, best: bool) -> Verdict:
     """
     The server that we talk to is ourselves.

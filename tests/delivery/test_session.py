@@ -11,7 +11,7 @@ from tests.smtp.in_memory import PEER, Conversation
 from tests.smtp.scripted_server import PIPELINING, Script
 
 
-class Sessions(SynchronousTestCase):
+class SessionCase(SynchronousTestCase):
     """A session with a scripted server in memory."""
 
     def open(self, script: Script, *, skip_quit_response: bool = False) -> Session:
@@ -33,6 +33,10 @@ class Sessions(SynchronousTestCase):
         """What the server was told."""
         self.conversation.flush()
         return " ".join(verb.partition(" ")[0] for verb in self.conversation.server.verbs)
+
+
+class Sessions(SessionCase):
+    """What a session does."""
 
     def test_uses(self) -> None:
         """A session knows how many messages it has carried."""
@@ -95,3 +99,38 @@ class Sessions(SynchronousTestCase):
         self.transact(session, "second@a")
         self.assertEqual(session.transcript.lines[0], "Out: MAIL FROM:<sender@example.org> SIZE=49")
         self.assertIn("Out: RCPT TO:<second@a>", session.transcript.lines)
+
+
+class SharesTests(SessionCase):
+    """A server that says how many recipients, or messages, it takes at once."""
+
+    def deliver(self, session: Session, count: int) -> list[str]:
+        """Carry one message to so many; what becomes of each."""
+        whom = recipients(*(f"u{number}@a.example" for number in range(count)))
+        transaction = self.conversation.run(session.transact(envelope(), whom, MemoryContent()))
+        return [transaction.verdicts[index].status for index in range(count)]
+
+    def test_more_recipients_than_a_transaction_takes(self) -> None:
+        """Further transactions in the same session serve the others."""
+        session = self.open(Script(ehlo=(*PIPELINING, "LIMITS RCPTMAX=2")))
+        self.assertEqual(["2.0.0"] * 5, self.deliver(session, 5))
+        self.assertEqual("EHLO" + " MAIL RCPT RCPT DATA ." * 2 + " MAIL RCPT DATA .", self.verbs)
+        self.assertEqual(1, session.uses)
+
+    def test_a_share_that_is_refused_does_not_cost_the_next(self) -> None:
+        """After a refused DATA comes RSET, and the next share has its chance."""
+        script = Script({"data": ("451 4.3.0 not now", "!default")}, ehlo=(*PIPELINING, "LIMITS RCPTMAX=1"))
+        self.assertEqual(["4.3.0", "2.0.0"], self.deliver(self.open(script), 2))
+        self.assertEqual("EHLO MAIL RCPT DATA RSET MAIL RCPT DATA .", self.verbs)
+
+    def test_a_session_that_ends_between_shares(self) -> None:
+        """Who has been served has been served; the others wait."""
+        script = Script({"mail": ("!default", "!close")}, ehlo=(*PIPELINING, "LIMITS RCPTMAX=1"))
+        self.assertEqual(["2.0.0", "4.4.2", "4.4.2"], self.deliver(self.open(script), 3))
+
+    def test_so_many_messages_and_no_more(self) -> None:
+        """After MAILMAX transactions the session is spent, and who is left waits."""
+        session = self.open(Script(ehlo=(*PIPELINING, "LIMITS RCPTMAX=1 MAILMAX=2")))
+        self.assertEqual(["2.0.0", "2.0.0", "4.4.2"], self.deliver(session, 3))
+        self.assertTrue(session.is_spent)
+        self.assertEqual("EHLO" + " MAIL RCPT DATA ." * 2, self.verbs)
