@@ -2,8 +2,8 @@
 How many deliveries may be under way, as far as file descriptors go.
 
 A session costs one; while its message is read, two. Lookups, the queue directory and whoever talks to us need some
-more. Who runs out all the same loses nothing: a connection that cannot be made for want of a descriptor is a deferral, and
-the poller rests (``poller``).
+more. Who runs out all the same loses nothing: a connection that cannot be made for want of a descriptor is a deferral,
+and the poller rests (``poller``).
 """
 
 import resource
