@@ -161,6 +161,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.concealment",
         "smtp.handshake",
         "smtp.sasl",
+        "smtp.chunking",
         "smtp.transaction",
         "smtp.verdict",
         "tls.dane",

@@ -58,10 +58,10 @@ class Stage:
         outbound.startService()
         return outbound
 
-    def submit(self, *recipients: str, **wishes: Any) -> Receipt:
+    def submit(self, *recipients: str, message: bytes = CONTENT, **wishes: Any) -> Receipt:
         """Submit a message and wait until it is on disk."""
         done: list[Receipt] = []
-        submitted = Deferred.fromCoroutine(self.outbound.submit("me@home.test", recipients, CONTENT, **wishes))
+        submitted = Deferred.fromCoroutine(self.outbound.submit("me@home.test", recipients, message, **wishes))
         submitted.addCallback(done.append)
         self.reactor.advance(1)
         return done[0]

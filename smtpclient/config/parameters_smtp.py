@@ -103,6 +103,12 @@ DIALOGUE_ROWS = section(
         "Quote local parts in MAIL FROM and RCPT TO where RFC 5321 asks for it.",
     ),
     Row(
+        "smtp_use_bdat",
+        _BOOLEAN,
+        "no",
+        "Send content with BDAT to servers that offer CHUNKING: one round trip fewer, and nothing to stuff.",
+    ),
+    Row(
         "smtp_send_xforward_command",
         _BOOLEAN,
         "no",

@@ -14,6 +14,7 @@ from smtpclient.observe.trace import Transcript
 from smtpclient.smtp import command, limits, verdict
 from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
+from smtpclient.smtp.chunking import ChunkedTransaction
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.transaction import Transaction
 from smtpclient.smtp.verdict import Verdict
@@ -130,7 +131,8 @@ class Session:
         self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent, waited: float
     ) -> Transaction:
         self._mails += 1
-        transaction = Transaction(
+        in_chunks = self._settings.use_bdat and not self._settings.lmtp and "CHUNKING" in self.capabilities
+        transaction = (ChunkedTransaction if in_chunks else Transaction)(
             self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content
         )
         if self.delay_dot is not None and waited >= self._settings.pix.threshold:

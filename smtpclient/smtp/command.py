@@ -53,6 +53,11 @@ def uxtext(text: str) -> str:
     return _UXTEXT.sub(lambda found: f"\\x{{{ord(found[0]):02X}}}", text)
 
 
+def bdat(size: int, *, last: bool) -> bytes:
+    """BDAT with the size of the chunk that follows, in bytes (RFC 3030)."""
+    return b"BDAT %d LAST\r\n" % size if last else b"BDAT %d\r\n" % size
+
+
 def ehlo(name: str) -> bytes:
     """EHLO with our name."""
     return line("EHLO " + name)

@@ -27,11 +27,13 @@ class WireEncoder:
 
     :param line_limit: the longest line to send, in bytes without line end and stuffed dot; 0: no limit. A limit of 1
         counts as 2: the blank of a folded line has to leave room for something.
+    :param dots: stuff dots and end with one, as DATA needs it; BDAT does not.
     """
 
-    __slots__ = ("_column", "_limit")
+    __slots__ = ("_column", "_dots", "_limit")
 
-    def __init__(self, line_limit: int = 998) -> None:
+    def __init__(self, line_limit: int = 998, *, dots: bool = True) -> None:
+        self._dots = dots
         self._limit = max(line_limit, 2) if line_limit else 0
         self._column = 0  # bytes of the current line that have been sent already
 
@@ -41,15 +43,17 @@ class WireEncoder:
             return b""
         if self._limit and self._has_long_line(text):
             return self._fold(text)
-        stuffed = text.startswith(b".") and self._column == 0
+        stuffed = self._dots and self._column == 0 and text.startswith(b".")
         cut = text.rfind(b"\n")
         self._column = len(text) - cut - 1 if cut >= 0 else self._column + len(text)
-        wire = text.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+        if self._dots:
+            text = text.replace(b"\n.", b"\n..")
+        wire = text.replace(b"\n", b"\r\n")
         return b"." + wire if stuffed else wire
 
     def finish(self) -> bytes:
         """What ends the message."""
-        return b"\r\n" + END if self._column else END
+        return (b"\r\n" if self._column else b"") + (END if self._dots else b"")
 
     def _has_long_line(self, text: bytes) -> bool:
         """Whether a line exceeds the limit: one look per limit's worth of text, not one per line."""
@@ -74,7 +78,7 @@ class WireEncoder:
     def _fold_line(self, line: bytes) -> bytes:
         """Encode a part of one line, without line end."""
         out = []
-        if self._column == 0 and line.startswith(b"."):
+        if self._dots and self._column == 0 and line.startswith(b"."):
             out.append(b".")
         start, room = 0, self._limit - self._column
         while len(line) - start > room:

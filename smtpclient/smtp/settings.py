@@ -56,6 +56,7 @@ class DialogueSettings:
     pix: PixSettings = PixSettings()
     min_data_rate: int = 0
     send_xforward: bool = False
+    use_bdat: bool = False
     xforward: float = 300.0
 
     def discarded(self, address: str) -> frozenset[str]:
@@ -99,6 +100,7 @@ class DialogueSettings:
             reply_filter=parameters.tables("smtp_reply_filter") or None,
             pix=PixSettings.from_parameters(parameters),
             send_xforward=parameters.boolean("smtp_send_xforward_command"),
+            use_bdat=parameters.boolean("smtp_use_bdat"),
             xforward=parameters.seconds("smtp_xforward_timeout"),
             min_data_rate=(
                 parameters.integer("smtp_min_data_rate") if parameters.boolean("smtp_per_request_deadline") else 0

@@ -143,11 +143,7 @@ class Transaction:
         origin = xforward.commands(self._envelope, self._capabilities) if self._settings.send_xforward else []
         if pipelined:
             self._channel.command(b"".join(origin) + mail + b"".join(line for _, line in rcpts) + command.DATA)
-        for line in origin:
-            if not pipelined:
-                self._channel.command(line)
-            # It is for the server to know; that it does not want to is no reason to keep the mail.
-            await self._channel.reply(self._settings.xforward)
+        await self._origin([] if pipelined else origin, len(origin))
         mail_accepted = await self._mail(None if pipelined else mail)
         if not mail_accepted and not pipelined:
             self.needs_reset = True
@@ -168,6 +164,14 @@ class Transaction:
         if not self._accepted:
             return await self._empty_message()
         return await self._message()
+
+    async def _origin(self, lines: list[bytes], replies: int) -> None:
+        """Say where the message came from, as far as that has not been said, and hear what the server says to it."""
+        for number in range(replies):
+            if lines:
+                self._channel.command(lines[number])
+            # It is for the server to know; that it does not want to is no reason to keep the mail.
+            await self._channel.reply(self._settings.xforward)
 
     async def _mail(self, line: bytes | None) -> bool:
         if line is not None:
@@ -229,9 +233,9 @@ class Transaction:
         reader = self._open()
         self._channel.begin_content()
         try:
-            block = await _read(reader)
+            block = await read_block(reader)
             while not self._channel.has_reply:
-                following = await _read(reader) if block else b""
+                following = await read_block(reader) if block else b""
                 wire = encoder.feed(block)
                 if not following and self.delay_dot is not None:
                     await self._channel.content(wire, self._settings.data_xfer)
@@ -287,7 +291,12 @@ class Transaction:
             self.verdicts.setdefault(index, fate)
 
 
-async def _read(reader: IContentReader) -> bytes:
+async def read_block(reader: IContentReader) -> bytes:
+    """
+    The next block of content.
+
+    :raises UnreadableContent: when the file cannot be read.
+    """
     try:
         return await reader.next_block()
     except OSError as why:

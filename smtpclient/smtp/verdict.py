@@ -65,6 +65,7 @@ class Stage(enum.Enum):
     MAIL = ("MAIL FROM command", "sending MAIL FROM")
     RCPT = ("RCPT TO command", "sending RCPT TO")
     DATA = ("DATA command", "sending DATA command")
+    BDAT = ("BDAT command", "sending message body")
     CONTENT = ("end of DATA command", "sending message body")
     DOT = ("end of DATA command", "sending end of data -- message may be sent more than once")
     RSET = ("RSET command", "sending final RSET")
