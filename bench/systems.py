@@ -110,7 +110,7 @@ class Result:
     One run.
 
     :param seconds: from the first message at the sink to the last.
-    :param cpu: user and system time of all processes, from start to the empty queue, seconds.
+    :param cpu: user and system time of all processes, from the first message to the empty queue, seconds.
     :param memory: the most that was seen, MB.
     """
 
@@ -138,11 +138,13 @@ def deliver(system: str, fill: Callable[[str, str], int], destinations: int, lim
     sink = Sink("127.0.0.1" if destinations == 1 else "0.0.0.0")
     try:
         process = _STARTERS[system](base, _route(base, destinations), fill)
-        peak, begun = 0.0, time.monotonic()
+        peak, start, begun = 0.0, 0.0, time.monotonic()
         while queue_files.left(f"{base}/spool") and time.monotonic() - begun < limit and process.poll() is None:
             time.sleep(0.1)
+            if not sink.count:
+                start = accounts.cpu_seconds(process.pid)
             peak = max(peak, accounts.memory(process.pid))
-        cpu = accounts.cpu_seconds(process.pid)
+        cpu = accounts.cpu_seconds(process.pid) - start
         left = queue_files.left(f"{base}/spool")
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
