@@ -105,6 +105,22 @@ class Order(SettlementTestCase):
         for interface in (IBounceService, IDeferService, ITraceService):
             verifyObject(interface, Service("", []))
 
+    def test_a_message_that_is_concluded_is_not_marked(self) -> None:
+        """Whoever keeps the queue is asked with the number of deliveries; a no means marks, and so does a record."""
+        asked: list[tuple[str, int]] = []
+
+        def conclude(queue_id: str, delivered: int) -> bool:
+            asked.append((queue_id, delivered))
+            return delivered == 2
+
+        self.settle(outcome(SENT), outcome(SENT, "v@x", 200), conclude=conclude)
+        self.assertEqual([event for event in self.events if event.startswith("mark")], [])
+        self.settle(outcome(SENT), conclude=conclude)
+        self.assertEqual(len([event for event in self.events if event.startswith("mark")]), 1)
+        self.settle(outcome(BOUNCED), outcome(SENT, notify=Notify.SUCCESS), conclude=conclude)
+        self.assertEqual(len([event for event in self.events if event.startswith("mark")]), 1)
+        self.assertEqual([delivered for _, delivered in asked], [2, 1])
+
     def test_sent(self) -> None:
         """A success is logged, marked and told."""
         self.settle(outcome(SENT))

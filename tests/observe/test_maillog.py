@@ -40,6 +40,20 @@ class Printable(SynchronousTestCase):
         found.encode()
 
 
+class Lines(SynchronousTestCase):
+    """What is written without an event."""
+
+    def test_lines_are_written_as_they_are_said(self) -> None:
+        """Process, line and time; observers hear of the same line if there are any."""
+        maillog, written, events = MailLog(lambda: MOMENT), [], []
+        maillog.write_to(lambda *line: written.append(line))
+        maillog.info("smtp", "one", "A1")
+        maillog.publisher.addObserver(events.append)
+        maillog.warning("qmgr", "two")
+        self.assertEqual(written, [("smtp", "A1: one", MOMENT), ("qmgr", "warning: two", MOMENT)])
+        self.assertEqual([event["mail_line"] for event in events], ["warning: two"])
+
+
 class Events(SynchronousTestCase):
     """What is told to observers."""
 
