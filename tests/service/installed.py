@@ -138,8 +138,10 @@ class Service:
             temporary = incoming / f"new{number}"
             temporary.write_bytes(b"".join(queuefile.build(message, now).blocks()))
             queue_id = f"{number % 0xFFFFF:05X}{temporary.stat().st_ino:X}"
-            temporary.chmod(0o700)
+            # Complete only under its own name: a running service takes what is complete.
+            temporary.chmod(0o600)
             temporary.rename(incoming / queue_id)
+            (incoming / queue_id).chmod(0o700)
             queue_ids.append(queue_id)
         return queue_ids
 

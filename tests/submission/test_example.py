@@ -54,6 +54,6 @@ class FrontEndTests(TestCase):
         self.assertEqual([["a@y.test", "b@y.test"]], arrived.recipients)
         self.assertTrue(arrived.contents[0].endswith(b"\n\nbody\n"))
         program.send_signal(signal.SIGINT)
-        output: Deferred[tuple[str, str]] = deferToThread(program.communicate, timeout=30)
+        output: Deferred[tuple[str, str]] = deferToThread(program.communicate, timeout=90)
         self.assertEqual("", (await output)[1])
         self.assertEqual([], os.listdir(os.path.join(spool, "active")))
