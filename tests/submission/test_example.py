@@ -25,7 +25,7 @@ class FrontEndTests(TestCase):
     """A client, the example, and the next hop."""
 
     async def test_what_comes_in_goes_out(self) -> None:
-        """A message that a client hands to the front end arrives at the next hop, and Ctrl-C ends the program."""
+        """A message that a client hands to the front end arrives at the next hop, and SIGTERM ends the program."""
         arrived = MemoryQueue()
         next_hop = SubmissionFactory(acceptor(arrived), permit_networks(), reactor)
         port: Any = reactor.listenTCP(0, next_hop, interface="127.0.0.1")
@@ -53,7 +53,7 @@ class FrontEndTests(TestCase):
             await deferLater(reactor, 0.02)
         self.assertEqual([["a@y.test", "b@y.test"]], arrived.recipients)
         self.assertTrue(arrived.contents[0].endswith(b"\n\nbody\n"))
-        program.send_signal(signal.SIGINT)
-        output: Deferred[tuple[str, str]] = deferToThread(program.communicate, timeout=90)
+        program.send_signal(signal.SIGTERM)
+        output: Deferred[tuple[str, str]] = deferToThread(program.communicate, timeout=60)
         self.assertEqual("", (await output)[1])
         self.assertEqual([], os.listdir(os.path.join(spool, "active")))
