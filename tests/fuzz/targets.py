@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from smtpclient.command.direct import at_once
 from smtpclient.config import maincf
 from smtpclient.config.parameters import ConfigurationError
 from smtpclient.config.tables import Tables
@@ -63,20 +64,11 @@ def _queue_file(data: bytes) -> None:
         try:
             block = b"-"
             while block:
-                block = _finished(reader.next_block())
+                block = at_once(reader.next_block())
         except CorruptQueueFile:
             return
         finally:
             reader.close()
-
-
-def _finished(coroutine: object) -> bytes:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)  # type: ignore[attr-defined]
-    except StopIteration as end:
-        return bytes(end.value)
-    raise AssertionError("it waits")
 
 
 def _names(data: bytes) -> None:

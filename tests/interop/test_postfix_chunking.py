@@ -6,6 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from smtpclient.command.direct import at_once
 from smtpclient.mail.envelope import NewMessage, Recipient
 from smtpclient.queue import queuefile
 from smtpclient.queue.content import SpoolContent
@@ -59,18 +60,9 @@ def _kept(folder: Path) -> list[tuple[str, bytes]]:
             message = queuefile.read_message(DirectFiles(), file.fileno(), str(path), path.name)
         reader = SpoolContent(DirectFiles(), str(path), message.envelope.content_offset).open()
         text = b""
-        while block := _finished(reader.next_block()):
+        while block := at_once(reader.next_block()):
             text += block
         reader.close()
         header, _, body = text.partition(b"\n\n")
         found.append((header.rpartition(b"X-Name: ")[2].decode().partition("\n")[0], body))
     return found
-
-
-def _finished(coroutine: object) -> bytes:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)  # type: ignore[attr-defined]
-    except StopIteration as end:
-        return bytes(end.value)
-    raise AssertionError("it waits")
