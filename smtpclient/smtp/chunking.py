@@ -15,7 +15,7 @@ the round trip costs. LMTP has one reply for each recipient and is spoken with D
 """
 
 from smtpclient.interfaces import IContentReader
-from smtpclient.smtp import command, verdict, xforward
+from smtpclient.smtp import command, verdict
 from smtpclient.smtp.channel import SessionOver
 from smtpclient.smtp.content import WireEncoder
 from smtpclient.smtp.transaction import Transaction, read_block
@@ -23,68 +23,85 @@ from smtpclient.smtp.verdict import Stage
 
 
 class ChunkedTransaction(Transaction):
-    """One message to some recipients over one session, in chunks."""
+    """One message to some recipients over one session, in chunks: the same opening, and no DATA after it."""
+
+    _chunks: "_Chunks"
+    _is_under_way = False  # the chunk in hand, which is the whole message, has gone out with the envelope
 
     async def _dialogue(self, mail: bytes, rcpts: list[tuple[int, bytes]]) -> bool:
         """The transaction itself; true when the session can carry another one."""
-        encoder = WireEncoder(self._settings.line_length_limit, dots=False)
         reader = self._open()
         try:
-            chunk, last = await _next_chunk(reader, encoder)
-            pipelined = self._capabilities.pipelining
-            origin = xforward.commands(self._envelope, self._capabilities) if self._settings.send_xforward else []
-            if pipelined:
-                self._channel.command(b"".join(origin) + mail + b"".join(line for _, line in rcpts))
-                if last:
-                    self._send(chunk, last=True)
-            await self._origin([] if pipelined else origin, len(origin))
-            is_under_way = pipelined and last
-            try:
-                if await self._mail(None if pipelined else mail) or pipelined:
-                    for index, line in rcpts:
-                        await self._rcpt(index, None if pipelined else line)
-                if self._accepted:
-                    return await self._chunks(reader, encoder, chunk, last=last, is_under_way=is_under_way)
-                self.needs_reset = True
-                if is_under_way:
-                    await self._channel.reply(self._settings.data_done)
-                return True
-            except SessionOver:
-                if is_under_way:
-                    self.stage = Stage.DOT
-                raise
+            self._chunks = _Chunks(reader, WireEncoder(self._settings.line_length_limit, dots=False))
+            await self._chunks.advance()
+            return await super()._dialogue(mail, rcpts)
+        except SessionOver:
+            if self._is_under_way:
+                self.stage = Stage.DOT
+            raise
         finally:
             reader.close()
 
-    async def _chunks(
-        self, reader: IContentReader, encoder: WireEncoder, chunk: bytes, *, last: bool, is_under_way: bool
-    ) -> bool:
+    def _send_envelope(self, lines: bytes) -> None:
+        self._channel.command(lines)
+        if self._chunks.is_last:
+            self._send_chunk()
+            self._is_under_way = True
+
+    async def _transfer(self) -> bool:
+        if self._accepted:
+            await self._message_in_chunks()
+            return True
+        self.needs_reset = True
+        if self._is_under_way:
+            await self._channel.reply(self._settings.data_done)
+        return True
+
+    async def _message_in_chunks(self) -> None:
         """Send what has not been sent, and hear what becomes of it."""
         while True:
-            if not is_under_way:
-                self._send(chunk, last=last)
-            is_under_way = False
-            self.stage = Stage.DOT if last else Stage.BDAT
-            reply = await self._channel.reply(self._settings.data_done if last else self._settings.data_xfer)
+            if not self._is_under_way:
+                self._send_chunk()
+            is_last = self._chunks.is_last
+            self.stage = Stage.DOT if is_last else Stage.BDAT
+            reply = await self._channel.reply(self._settings.data_done if is_last else self._settings.data_xfer)
             if reply.category != 2:
                 self.needs_reset = True
                 self._fail_rest(verdict.said(self._peer, reply, self.stage))
-                return True
-            if last:
+                return
+            if is_last:
                 self._fail_rest(verdict.sent(reply))
-                return True
-            chunk, last = await _next_chunk(reader, encoder)
+                return
+            await self._chunks.advance()
 
-    def _send(self, chunk: bytes, *, last: bool) -> None:
-        self._channel.command(command.bdat(len(chunk), last=last))
-        self._channel.write(chunk)
+    def _send_chunk(self) -> None:
+        self._channel.command(command.bdat(len(self._chunks.current), last=self._chunks.is_last))
+        self._channel.write(self._chunks.current)
 
 
-async def _next_chunk(reader: IContentReader, encoder: WireEncoder) -> tuple[bytes, bool]:
-    """The next chunk, and whether it is the last: a block of content, and the next one too where that is nothing."""
-    block = await read_block(reader)
-    following = await read_block(reader) if block else b""
-    chunk = encoder.feed(block) + encoder.feed(following)
-    if not following:
-        return chunk + encoder.finish(), True
-    return chunk, False
+class _Chunks:
+    """
+    A message's content cut into chunks.
+
+    :ivar current: the chunk in hand, as it goes over the wire.
+    :ivar is_last: nothing follows it.
+    """
+
+    def __init__(self, reader: IContentReader, encoder: WireEncoder) -> None:
+        self._reader = reader
+        self._encoder = encoder
+        self.current = b""
+        self.is_last = False
+
+    async def advance(self) -> None:
+        """
+        Take the next chunk in hand: a block of content, and the next one too where that is nothing.
+
+        :raises UnreadableContent: when the file cannot be read.
+        """
+        block = await read_block(self._reader)
+        following = await read_block(self._reader) if block else b""
+        self.current = self._encoder.feed(block) + self._encoder.feed(following)
+        self.is_last = not following
+        if self.is_last:
+            self.current += self._encoder.finish()

@@ -142,19 +142,24 @@ class Transaction:
         pipelined = self._capabilities.pipelining
         origin = xforward.commands(self._envelope, self._capabilities) if self._settings.send_xforward else []
         if pipelined:
-            self._channel.command(b"".join(origin) + mail + b"".join(line for _, line in rcpts) + command.DATA)
+            self._send_envelope(b"".join(origin) + mail + b"".join(line for _, line in rcpts))
         await self._origin([] if pipelined else origin, len(origin))
-        mail_accepted = await self._mail(None if pipelined else mail)
-        if not mail_accepted and not pipelined:
-            self.needs_reset = True
-            return True
-        for index, line in rcpts:
-            await self._rcpt(index, None if pipelined else line)
+        if await self._mail(None if pipelined else mail) or pipelined:
+            for index, line in rcpts:
+                await self._rcpt(index, None if pipelined else line)
         if not self._accepted and not pipelined:
             self.needs_reset = True
             return True
+        return await self._transfer()
+
+    def _send_envelope(self, lines: bytes) -> None:
+        """Send a pipelined envelope, with as much behind it as can be said before the server has answered."""
+        self._channel.command(lines + command.DATA)
+
+    async def _transfer(self) -> bool:
+        """What follows the envelope's replies; with PIPELINING it may be that no recipient was accepted."""
         self.stage = Stage.DATA
-        if not pipelined:
+        if not self._capabilities.pipelining:
             self._channel.command(command.DATA)
         go_ahead = await self._channel.reply(self._settings.data_init)
         if go_ahead.category != 3:

@@ -13,7 +13,7 @@ class ChunkingServer(Protocol):
     """A server that knows BDAT; it refuses recipients that begin with ``no``, and may hang up instead of answering."""
 
     hang_up: ClassVar[str] = ""
-    keywords: ClassVar[tuple[str, ...]] = ("PIPELINING", "CHUNKING")
+    keywords: ClassVar[tuple[str, ...]] = ("PIPELINING", "CHUNKING", "XFORWARD IDENT")
     seen: ClassVar[list[str]]
     contents: ClassVar[list[bytes]]
 
@@ -61,6 +61,9 @@ class ChunkingServer(Protocol):
         self.seen.append(line if verb == "BDAT" else verb)
         if verb == "EHLO":
             self._say("\r\n".join(["250-mx.test", *(f"250-{word}" for word in self.keywords), "250 8BITMIME"]))
+        elif verb == "XFORWARD" and self.hang_up == "xforward":
+            self.buffer = b""
+            self.transport.loseConnection()
         elif verb == "MAIL":
             self.accepted, self.content = 0, b""
             self._say("250 2.1.0 ok")
@@ -132,6 +135,13 @@ class ChunkingTests(SynchronousTestCase):
         (outcome,) = self.deliver("you@there.test", content=b"Subject: x\n\nhello\n", hang_up="last")
         self.assertTrue(outcome.in_doubt)
         self.assertIn("message may be sent more than once", outcome.reason)
+
+    def test_a_connection_that_ends_before_any_reply(self) -> None:
+        """The whole message was on its way: that nothing has been answered, not even XFORWARD, takes no doubt away."""
+        wanted = {"smtp_send_xforward_command": "yes"}
+        (outcome,) = self.deliver("you@there.test", content=b"Subject: x\n\nhello\n", hang_up="xforward", **wanted)
+        self.assertTrue(outcome.in_doubt)
+        self.assertEqual(["EHLO", "XFORWARD"], self.seen)
 
     def test_only_where_it_is_wanted(self) -> None:
         """Without the parameter content goes with DATA."""
