@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "dns.message",
         "dns.name",
         "dns.text_record",
+        "http_request",
         "mail.address",
         "mail.envelope",
         "mail.outcome",

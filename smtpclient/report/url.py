@@ -15,17 +15,18 @@ Known limits: no authentication but what the URL itself holds.
 from urllib.parse import urlsplit
 
 from twisted.internet import ssl
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.defer import TimeoutError as OutOfTime
-from twisted.internet.interfaces import IConsumer, IOpenSSLClientConnectionCreator, IReactorTCP, IReactorTime
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS
+from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
+from smtpclient.http_request import Body, causes
 from smtpclient.report.event import Event, encode
 
 TIMEOUT = 30.0
@@ -42,29 +43,6 @@ ANSWER_LIMIT = 65536
 
 class UrlFailed(Exception):
     """A URL did not accept an event; the text says what it answered."""
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A request body that is in memory."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.length = len(data)
-
-    def startProducing(self, consumer: IConsumer) -> "Deferred[None]":
-        """Write it, whole."""
-        consumer.write(self._data)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """It is written already."""
-
-    def resumeProducing(self) -> None:
-        """It is written already."""
-
-    def stopProducing(self) -> None:
-        """It is written already."""
 
 
 class _Answer(Protocol):
@@ -161,24 +139,16 @@ class UrlListener:
     async def _post(self, record: bytes) -> None:
         headers = Headers({b"Content-Type": [b"application/json"], b"User-Agent": [b"smtpclient"]})
         try:
-            response = await self._agent.request(b"POST", self._url.encode("ascii"), headers, _Body(record))
+            response = await self._agent.request(b"POST", self._url.encode("ascii"), headers, Body(record))
             answer = _Answer()
             response.deliverBody(answer)
             await answer.ended
         except Exception as failure:
-            causes = _causes(failure)
-            if any(isinstance(cause, CancelledError) for cause in causes):
+            reasons = causes(failure)
+            if any(isinstance(cause, CancelledError) for cause in reasons):
                 raise CancelledError() from None
-            words = "; ".join(str(cause) or type(cause).__name__ for cause in causes)
+            words = "; ".join(str(cause) or type(cause).__name__ for cause in reasons)
             raise UrlFailed(f"{self._url}: {words}") from failure
         if not 200 <= response.code < 300:
             said = answer.said.decode("utf-8", "replace").strip()
             raise UrlFailed(f"{self._url}: answered {response.code}{': ' + said if said else ''}")
-
-
-def _causes(failure: BaseException) -> list[BaseException]:
-    """What went wrong, also where the exception only wraps others, as those of Twisted's HTTP client do."""
-    reasons = getattr(failure, "reasons", None)
-    if not reasons:
-        return [failure]
-    return [cause for reason in reasons for cause in _causes(reason.value)]

@@ -19,12 +19,11 @@ from urllib.parse import urlsplit
 from OpenSSL import SSL, crypto
 from service_identity import VerificationError as NameMismatch
 from twisted.internet import ssl
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as OutOfTime
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IAddress,
-    IConsumer,
     IProtocol,
     IProtocolFactory,
     IReactorTCP,
@@ -37,12 +36,13 @@ from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from smtpclient.dns.answer import Address, Status
 from smtpclient.dns.name import family, is_hostname, to_address
 from smtpclient.dns.resolver import AAAA, A
+from smtpclient.http_request import Body, causes
 from smtpclient.interfaces import IResolver
 
 _CONNECT_TIMEOUT = 15.0
@@ -115,10 +115,10 @@ class HttpsClient:
         :raises HttpsFailed: when there is no answer.
         """
         headers = Headers({b"Content-Type": [media_type.encode("ascii")]})
-        return await self._request(b"POST", url, headers, _Body(data), limit, timeout)
+        return await self._request(b"POST", url, headers, Body(data), limit, timeout)
 
     async def _request(
-        self, method: bytes, url: str, headers: Headers, body: "_Body | None", limit: int, timeout: float
+        self, method: bytes, url: str, headers: Headers, body: Body | None, limit: int, timeout: float
     ) -> HttpsAnswer:
         _check(url)
         headers.setRawHeaders(b"User-Agent", [b"smtpclient"])
@@ -260,29 +260,6 @@ class _BoundedFactory(WrappingFactory):
         return protocol
 
 
-@implementer(IBodyProducer)
-class _Body:
-    """A request body that is in memory."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.length = len(data)
-
-    def startProducing(self, consumer: IConsumer) -> "Deferred[None]":
-        """Write it, whole."""
-        consumer.write(self._data)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """It is written already."""
-
-    def resumeProducing(self) -> None:
-        """It is written already."""
-
-    def stopProducing(self) -> None:
-        """It is written already."""
-
-
 class _Collected(Protocol):
     """The body of an answer, up to a limit."""
 
@@ -308,7 +285,7 @@ class _Collected(Protocol):
 
 
 async def _exchange(
-    agent: Agent, method: bytes, url: str, headers: Headers, body: _Body | None, limit: int
+    agent: Agent, method: bytes, url: str, headers: Headers, body: Body | None, limit: int
 ) -> HttpsAnswer:
     try:
         response = await agent.request(method, url.encode("ascii"), headers, body)
@@ -318,28 +295,20 @@ async def _exchange(
     except (CancelledError, HttpsFailed):
         raise
     except Exception as failure:
-        raise _failed(_causes(failure)) from failure
+        raise _failed(causes(failure)) from failure
     named = response.headers.getRawHeaders(b"content-type", [b""])[0]
     media_type = named.partition(b";")[0].strip().lower().decode("latin-1")
     return HttpsAnswer(response.code, media_type, data)
 
 
-def _failed(causes: Sequence[BaseException]) -> Exception:
-    if any(isinstance(cause, CancelledError) for cause in causes):
+def _failed(reasons: Sequence[BaseException]) -> Exception:
+    if any(isinstance(cause, CancelledError) for cause in reasons):
         return CancelledError()
-    words = "; ".join(dict.fromkeys(_words(cause) for cause in causes))
+    words = "; ".join(dict.fromkeys(_words(cause) for cause in reasons))
     unverified = any(
-        isinstance(cause, NameMismatch) or "certificate verify failed" in _words(cause) for cause in causes
+        isinstance(cause, NameMismatch) or "certificate verify failed" in _words(cause) for cause in reasons
     )
     return NotAuthentic(words) if unverified else HttpsFailed(words)
-
-
-def _causes(failure: BaseException) -> list[BaseException]:
-    """What went wrong, also where the exception only wraps others, as those of Twisted's HTTP client do."""
-    reasons = getattr(failure, "reasons", None)
-    if not reasons:
-        return [failure]
-    return [cause for reason in reasons for cause in _causes(reason.value)]
 
 
 def _words(cause: BaseException) -> str:
