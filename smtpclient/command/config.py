@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
 from smtpclient.command import configuration
-from smtpclient.config.parameters import ConfigurationError, Parameters
+from smtpclient.config.parameters import Parameters
 
 PROGRAM = "smtpclient config"
 
@@ -41,16 +41,13 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
 
     :param stdin: not read.
     :return: the exit code.
+    :raises ConfigurationError: when the configuration cannot be used.
     """
-    chosen, rest = configuration.take_options(arguments)
-    options = parser().parse_args(rest)
+    options = configuration.parse(parser(), arguments)
+    # A faulty file does not keep anybody from looking up a default.
+    parameters = Parameters.from_values() if options.defaults else configuration.read(options, os.environ)
     try:
-        # A faulty file does not keep anybody from looking up a default.
-        parameters = Parameters.from_values() if options.defaults else configuration.read(chosen, os.environ)
         lines = parameters.dump(options.names, defaults_only=options.defaults, non_default_only=options.set)
-    except ConfigurationError as error:
-        stderr.writelines(f"{PROGRAM}: {problem}\n" for problem in error.problems)
-        return os.EX_CONFIG
     except KeyError as error:
         stderr.write(f"{PROGRAM}: {error.args[0]}: there is no such parameter; without a name all of them are shown\n")
         return os.EX_USAGE

@@ -43,14 +43,17 @@ def options() -> Parser:
     return parser
 
 
-def take_options(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
     """
-    Take the two options out of a command line.
+    Read a command line: the two options, wherever they stand, and what the command has beside them.
 
-    :return: what they say, and the words that are left, in their order.
-    :raises SystemExit: when one of them lacks its value.
+    :raises SystemExit: when it makes no sense.
     """
-    return options().parse_known_args(words)
+    chosen, rest = options().parse_known_args(words)
+    line = parser.parse_args(rest)
+    # Not by parse_args itself: a subcommand's own defaults would take the place of what was chosen before its name.
+    vars(line).update(vars(chosen))
+    return line
 
 
 def read(chosen: argparse.Namespace, environment: Mapping[str, str]) -> Parameters:

@@ -32,7 +32,7 @@ from twisted.logger import ILogObserver, LogEvent
 from smtpclient.command import configuration, explain_text, service_page
 from smtpclient.command.direct import DirectClock, DirectFiles
 from smtpclient.command.queue_directory import CorruptQueueFile, NoQueueDirectory, QueueDirectory
-from smtpclient.config.parameters import ConfigurationError, Parameters
+from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.explainer import Explainer, same_destination
 from smtpclient.delivery.explanation import Explanation, Fate, QueueExplanation, as_json, worst
 from smtpclient.delivery.routing import Route
@@ -70,15 +70,12 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
 
     :param stdin: not read.
     :return: the exit code.
+    :raises ConfigurationError: when the configuration cannot be used.
     """
-    chosen, rest = configuration.take_options(arguments)
-    options = parser().parse_args(rest)
+    options = configuration.parse(parser(), arguments)
+    parameters = configuration.read(options, os.environ)
     try:
-        parameters = configuration.read(chosen, os.environ)
         states = service_page.destinations(options.admin) if options.admin else None
-    except ConfigurationError as error:
-        stderr.writelines(f"{PROGRAM}: {problem}\n" for problem in error.problems)
-        return os.EX_CONFIG
     except service_page.NoAnswer as error:
         stderr.write(f"{PROGRAM}: {error}\n")
         return os.EX_UNAVAILABLE

@@ -18,7 +18,6 @@ from typing import BinaryIO, TextIO
 
 from smtpclient.command import configuration
 from smtpclient.command.jail_directory import Inmate, Jail, JailError
-from smtpclient.config.parameters import ConfigurationError
 
 PROGRAM = "smtpclient jail"
 
@@ -42,14 +41,10 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
 
     :param stdin: not read.
     :return: the exit code.
+    :raises ConfigurationError: when the configuration cannot be used.
     """
-    chosen, rest = configuration.take_options(arguments)
-    options = parser().parse_args(rest)
-    try:
-        parameters = configuration.read(chosen, os.environ)
-    except ConfigurationError as error:
-        stderr.writelines(f"{PROGRAM}: {problem}\n" for problem in error.problems)
-        return os.EX_CONFIG
+    options = configuration.parse(parser(), arguments)
+    parameters = configuration.read(options, os.environ)
     if os.geteuid():
         stderr.write(f"{PROGRAM}: only root can make a jail\n")
         return os.EX_NOPERM

@@ -2,7 +2,8 @@
 ``smtpclient COMMAND``, also ``python -m smtpclient COMMAND``.
 
 Finds the command and hands it the words behind its name; each command is a module with a ``main`` of its own, and is
-only imported when it is called for. Exit codes are those of sysexits.h: 64 for a wrong command line, 66 for a queue
+only imported when it is called for. What is wrong with the configuration is said here, for all of them. Exit codes are
+those of sysexits.h: 64 for a wrong command line, 66 for a queue
 directory that is not there, 69 where nobody listens, 74 for a disk that fails, 75 for what may work in a moment, 77
 for what you may not do, 78 for a wrong configuration.
 """
@@ -11,6 +12,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+
+from smtpclient.config.parameters import ConfigurationError
 
 COMMANDS = {
     "sendmail": "queue a message from standard input",
@@ -52,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = int(command.main(words, stdin=sys.stdin.buffer, stdout=sys.stdout, stderr=sys.stderr))
         sys.stdout.flush()
+    except ConfigurationError as error:
+        sys.stderr.writelines(f"smtpclient {name}: {problem}\n" for problem in error.problems)
+        code = os.EX_CONFIG
     except KeyboardInterrupt:
         code = os.EX_TEMPFAIL
     except BrokenPipeError:

@@ -30,7 +30,7 @@ from smtpclient.command.direct import DirectClock, DirectFiles, at_once
 from smtpclient.command.queue_directory import CorruptQueueFile, NoQueueDirectory, QueueDirectory
 from smtpclient.command.queue_list import list_queue
 from smtpclient.command.queue_show import show
-from smtpclient.config.parameters import ConfigurationError, Parameters
+from smtpclient.config.parameters import Parameters
 from smtpclient.queue.files import Files
 
 PROGRAM = "smtpclient queue"
@@ -44,7 +44,11 @@ def parser() -> configuration.Parser:
 
     def add(name: str, words: str) -> argparse.ArgumentParser:
         return verbs.add_parser(
-            name, help=words, description=words[0].upper() + words[1:] + ".", parents=[configuration.options()]
+            name,
+            help=words,
+            description=words[0].upper() + words[1:] + ".",
+            allow_abbrev=False,
+            parents=[configuration.options()],
         )
 
     adding = add("list", "show what waits, and why")
@@ -76,17 +80,13 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
 
     :param stdin: not read.
     :return: the exit code.
+    :raises ConfigurationError: when the configuration cannot be used.
     """
-    chosen, rest = configuration.take_options(arguments)
-    options = parser().parse_args(rest)
+    options = configuration.parse(parser(), arguments)
     if options.verb == "flush" and options.site and options.words:
         stderr.write(f"{PROGRAM} flush: give queue ids or --site, not both\n")
         return os.EX_USAGE
-    try:
-        parameters = configuration.read(chosen, os.environ)
-    except ConfigurationError as error:
-        stderr.writelines(f"{PROGRAM}: {problem}\n" for problem in error.problems)
-        return os.EX_CONFIG
+    parameters = configuration.read(options, os.environ)
     return at_once(perform(parameters, options, DirectFiles(), DirectClock(time.time()), stdout, stderr))
 
 

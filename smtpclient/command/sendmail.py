@@ -27,7 +27,7 @@ from twisted.internet.task import Clock
 from smtpclient.command import configuration
 from smtpclient.command.direct import DirectFiles, at_once
 from smtpclient.command.sendmail_options import PROGRAM, CommandLine, Failure, manual, parse
-from smtpclient.config.parameters import ConfigurationError, Parameters
+from smtpclient.config.parameters import Parameters
 from smtpclient.mail import address
 from smtpclient.mail.envelope import NewMessage, Recipient
 from smtpclient.observe.maillog import MailLog, MailLogFile
@@ -72,6 +72,7 @@ def main(
     :param seconds: what time it is, since the epoch.
     :param random: makes the Message-ID unique; None: the system's.
     :return: the exit code.
+    :raises ConfigurationError: when the configuration cannot be used.
     """
     try:
         options = parse(arguments)
@@ -82,9 +83,6 @@ def main(
         rules = Rules.from_parameters(parameters)
         submission = _submission(options, rules, stdin, environment)
         queue_id = _queue(submission, parameters, rules, seconds, random or SystemRandom())
-    except ConfigurationError as error:
-        stderr.writelines(f"{PROGRAM}: {problem}\n" for problem in error.problems)
-        return os.EX_CONFIG
     except KeyboardInterrupt:
         stderr.write(f"{PROGRAM}: interrupted; nothing was queued\n")
         return os.EX_TEMPFAIL

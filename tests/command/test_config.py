@@ -6,7 +6,7 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.command import config
-from smtpclient.config.parameters import ROWS
+from smtpclient.config.parameters import ROWS, ConfigurationError
 
 
 class Config(SynchronousTestCase):
@@ -67,10 +67,9 @@ class Config(SynchronousTestCase):
         self.assertIn("smtp_conect_timeout: there is no such parameter", complaint)
 
     def test_faulty_file(self) -> None:
-        """What the service would refuse is refused, each fault in a line with file, line, name and value."""
+        """What the service would refuse is refused, each fault with file, line, name and value."""
         self.write("smtp_connect_timeout = soon\nsmtp_quit_timeout = never\n")
-        code, lines, complaint = self.config()
-        self.assertEqual((code, lines), (os.EX_CONFIG, []))
-        first, second = complaint.splitlines()
-        for number, line in ((1, first), (2, second)):
-            self.assertTrue(line.startswith(f"smtpclient config: {self.path}:{number}: smtp_"), line)
+        error = self.assertRaises(ConfigurationError, self.config)
+        first, second = error.problems
+        for number, problem in ((1, first), (2, second)):
+            self.assertTrue(problem.startswith(f"{self.path}:{number}: smtp_"), problem)

@@ -7,30 +7,35 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpclient.command import configuration
+from smtpclient.command import configuration, queue
 from smtpclient.config.parameters import ConfigurationError
 
 
-class TakeOptions(SynchronousTestCase):
+class Parse(SynchronousTestCase):
     """Finding the options among a command's own words."""
 
+    def wrong(self, *words: str) -> str:
+        """What is said of a wrong command line, which ends with the exit code for that."""
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            left = self.assertRaises(SystemExit, configuration.parse, queue.parser(), words)
+        self.assertEqual(left.code, os.EX_USAGE)
+        return said.getvalue()
+
     def test_anywhere(self) -> None:
-        """They may stand before, between and behind the words; the others keep their order."""
-        chosen, rest = configuration.take_options(["-o", "a=b", "show", "-c", "FILE", "--envelope", "ID", "-oc=d e"])
-        self.assertEqual((chosen.config, chosen.overrides), ("FILE", ["a=b", "c=d e"]))
-        self.assertEqual(rest, ["show", "--envelope", "ID"])
+        """They may stand before, between and behind the words."""
+        words = ["-o", "a=b", "show", "-c", "FILE", "--envelope", "ID", "-oc=d e"]
+        line = configuration.parse(queue.parser(), words)
+        self.assertEqual((line.config, line.overrides), ("FILE", ["a=b", "c=d e"]))
+        self.assertEqual((line.verb, line.envelope, line.queue_id), ("show", True, "ID"))
 
     def test_long_name(self) -> None:
         """``--config`` is ``-c``; nothing shorter is taken for it."""
-        chosen, rest = configuration.take_options(["--config=FILE", "--conf", "x"])
-        self.assertEqual((chosen.config, rest), ("FILE", ["--conf", "x"]))
+        self.assertEqual(configuration.parse(queue.parser(), ["list", "--config=FILE"]).config, "FILE")
+        self.assertIn("unrecognized arguments: --conf x", self.wrong("list", "--conf", "x"))
 
     def test_without_value(self) -> None:
         """An option without its value is a wrong command line."""
-        with contextlib.redirect_stderr(io.StringIO()) as said:
-            left = self.assertRaises(SystemExit, configuration.take_options, ["list", "-c"])
-        self.assertEqual(left.code, os.EX_USAGE)
-        self.assertIn("expected one argument", said.getvalue())
+        self.assertIn("expected one argument", self.wrong("list", "-c"))
 
 
 class Read(SynchronousTestCase):

@@ -108,10 +108,16 @@ class Program(QueueCase):
         self.assertIn("give queue ids or --site, not both", ran.stderr)
 
     def test_wrong_configuration(self) -> None:
-        """A wrong configuration is told and nothing is done."""
-        ran = program("queue", "list", "-o", "smtp_connect_timeout=soon")
-        self.assertEqual((ran.code, ran.stdout), (os.EX_CONFIG, ""))
-        self.assertIn("smtp_connect_timeout", ran.stderr)
+        """Whatever the command, every wrong setting is told in a line of its own, and nothing is done."""
+        words = {"sendmail": "r@y.test", "queue": "list", "explain": "r@y.test", "jail": "--user nobody DIRECTORY"}
+        wrong = ["-o", "smtp_connect_timeout=soon", "-o", "hopcount_limit=many"]
+        for name in COMMANDS:
+            ran = program(name, *wrong, *words.get(name, "").split())
+            self.assertEqual((ran.code, ran.stdout), (os.EX_CONFIG, ""), name)
+            self.assertEqual(
+                [line.split()[:4] for line in ran.stderr.splitlines()],
+                [["smtpclient", f"{name}:", "-o", f"{wrong}:"] for wrong in ("smtp_connect_timeout", "hopcount_limit")],
+            )
 
     def test_reader_that_has_seen_enough(self) -> None:
         """When the reader goes away, as head(1) does, there is no complaint."""
