@@ -5,10 +5,12 @@ Both send everything at once. A server that does not take the token sends a chal
 and the refusal itself only when that has been answered with nothing (XOAUTH2) or a 0x01 (OAUTHBEARER).
 """
 
+from abc import ABC, abstractmethod
+
 from smtpclient.smtp.mechanisms.mechanism import Credentials, ExchangeFailed, encoded
 
 
-class _Bearer:
+class _Bearer(ABC):
     """What both have in common."""
 
     proven = True
@@ -31,8 +33,9 @@ class _Bearer:
         self._said = True
         return message
 
+    @abstractmethod
     def _message(self) -> bytes:
-        raise NotImplementedError
+        """Name and token as the mechanism wants them."""
 
     def respond(self, challenge: bytes) -> bytes:
         """
