@@ -175,7 +175,14 @@ class Folders:
         if not stat.S_ISDIR(found.st_mode):
             raise SpoolError(f"queue directory {self.directory} is not a directory; set queue_directory to one")
         for name, mode in MODES.items():
-            self._make_one(f"{self.directory}/{name}", mode, None if name == "pid" else self._owner)
+            path = f"{self.directory}/{name}"
+            try:
+                self._make_one(path, mode, None if name == "pid" else self._owner)
+            except NotADirectoryError:
+                raise SpoolError(f"{path} is not a directory; move it away") from None
+            except OSError as error:
+                why = "the file system is read-only" if error.errno == errno.EROFS else error.strerror
+                raise SpoolError(f"{path} cannot be made: {why}") from error
 
     def _make_itself(self) -> os.stat_result:
         try:
@@ -203,7 +210,4 @@ class Folders:
                 self._files.chown(path, *owner)
         except FileExistsError:
             if not stat.S_ISDIR(self._files.stat(path).st_mode):
-                raise SpoolError(f"{path} is not a directory; move it away") from None
-        except OSError as error:
-            why = "the file system is read-only" if error.errno == errno.EROFS else error.strerror
-            raise SpoolError(f"{path} cannot be made: {why}") from error
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None

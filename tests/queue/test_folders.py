@@ -136,6 +136,16 @@ class FoldersTests(SynchronousTestCase):
         os.mkdir(self.folders.path("incoming", "ABCDEF"))
         self.assertRaises(OSError, self.folders.move, old, self.folders.path("incoming", "ABCDEF"))
 
+    def test_move_to_a_folder_that_cannot_be_made(self) -> None:
+        """A full disk under a new folder is an error of the disk, as everywhere while the service runs."""
+        self.folders.make()
+        old = self._touch(self.folders.path("active", "ABCDEF"))
+        files = FailingFiles(errno.ENOSPC)
+        files.fails_at = 3  # after the rename that finds no folder, and the look at the file
+        folders = Folders(files, self.directory, ("deferred",), 1)
+        error = self.assertRaises(OSError, folders.move, old, folders.path("deferred", "ABCDEF"))
+        self.assertEqual(error.errno, errno.ENOSPC)
+
     def test_names(self) -> None:
         """All files of a queue are found, in sub-folders of any depth too."""
         os.makedirs(self.directory + "/deferred/A/B")
