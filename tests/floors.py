@@ -230,6 +230,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "queue.queue_pass",
         "queue.scheduler",
         "queue.scheduler_settings",
+        "queue.spare_time",
         "workers.crew",
         "workers.member",
         "workers.worker",

@@ -3,7 +3,8 @@ Every destination that has mail or a past, and whose turn it is.
 
 Destinations take turns: each starts one request, then the next one's turn comes. Those for which nothing is under
 way come first, and a fifth of the delivery slots is kept for them: so destinations that are slow enough to fill
-all their windows slow down each other, not the rest of the world.
+all their windows slow down each other, not the rest of the world. Those that are suspended come last, and only in
+spare time (``spare_time``): their mail is deferred, and nobody waits for that.
 
 A destination is forgotten as soon as nothing waits for it and nothing is under way, with all that its window has
 learnt. Only one that is dead is remembered until its time is over.
@@ -21,6 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from smtpclient.mail.outcome import SiteFailure
 from smtpclient.queue.destination_queue import LOCAL, Destination, DestinationState, TransportSettings
+from smtpclient.queue.spare_time import SpareTime
 
 RESERVED = 5
 """One delivery slot in so many is for destinations that have nothing under way."""
@@ -52,7 +54,9 @@ class Destinations:
         # when many before it have been deleted.
         self._untouched: OrderedDict[Destination, None] = OrderedDict()
         self._busy: OrderedDict[Destination, None] = OrderedDict()
+        self._suspended: OrderedDict[Destination, None] = OrderedDict()
         self._dead: OrderedDict[Destination, None] = OrderedDict()
+        self.spare_time = SpareTime(clock, wake)
         self._pauses: dict[Destination, IDelayedCall] = {}
         self.running = 0
 
@@ -92,6 +96,8 @@ class Destinations:
                 destination, _ = self._untouched.popitem(last=False)
             elif self._busy and self.running < self._limit_of_busy:
                 destination, _ = self._busy.popitem(last=False)
+            elif self._suspended and self.running < self._limit and self.spare_time.is_now:
+                destination, _ = self._suspended.popitem(last=False)
             else:
                 return None
             destination.turn = None
@@ -105,7 +111,10 @@ class Destinations:
         """Give a destination its place among the turns, or none, after anything about it has changed."""
         turn = None
         if destination.may_start():
-            turn = self._busy if destination.running else self._untouched
+            if destination.suspension is not None:
+                turn = self._suspended
+            else:
+                turn = self._busy if destination.running else self._untouched
         # After a clear() its place may be another's.
         elif destination.idle() and self._known.get(destination.key) is destination:
             del self._known[destination.key]
@@ -149,9 +158,10 @@ class Destinations:
         """Forget everything and leave no timer behind; requests under way end as if nothing had happened."""
         for pause in self._pauses.values():
             pause.cancel()
+        self.spare_time.clear()
         for destination in self._known.values():
             destination.clear()
-        for table in (self._pauses, self._known, self._untouched, self._busy, self._dead):
+        for table in (self._pauses, self._known, self._untouched, self._busy, self._suspended, self._dead):
             table.clear()
 
     def states(self) -> Iterator[DestinationState]:

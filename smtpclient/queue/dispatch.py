@@ -124,8 +124,13 @@ class Dispatch:
 
     def _start(self, destination: Destination) -> None:
         active, recipients = destination.take()
-        self.destinations.running += 1
-        self.destinations.update(destination)
+        destinations = self.destinations
+        destinations.running += 1
+        if destination.suspension is None:
+            destinations.spare_time.others += 1
+        else:
+            destinations.spare_time.begin()
+        destinations.update(destination)
         active.waiting -= len(recipients)
         active.running += 1
         request = DeliveryRequest(
@@ -154,6 +159,8 @@ class Dispatch:
         destinations = self.destinations
         if suspension is None:
             self._learn(destination, result.site_failure)
+        else:
+            destinations.spare_time.end()
         destination.ended()
         destinations.running -= 1
         if suspension is None and destination.settings.rate_delay and not self.stopped:

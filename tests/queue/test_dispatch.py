@@ -12,6 +12,7 @@ from smtpclient.delivery.routing import Route
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.mail.outcome import SiteFailure
 from smtpclient.mail.request import DeliveryInterrupted
+from smtpclient.queue.destination_queue import SUSPENDED_WIDTH
 from smtpclient.queue.dispatch import STARTS
 from smtpclient.queue.record import CorruptQueueFile
 from tests.queue.scheduling import (
@@ -163,6 +164,19 @@ class DeadDestinations(SynchronousTestCase):
         scene.agent.finish(unreachable)
         scene.accept("B", "x@alive.example")
         self.assertEqual(scene.agent.running, ["B"])
+
+    def test_live_destinations_come_before_the_deferrals_of_dead_ones(self) -> None:
+        """Of a hundred messages for a dead host twenty are deferred, then what can be delivered is begun."""
+        scene = Scene(windows(initial=1))
+        scene.accept("A", "x@dead.example")
+        for number in range(100):
+            scene.accept(f"DEAD{number}", "x@dead.example")
+        scene.agent.finish(unreachable)
+        self.assertEqual(len(scene.agent.suspended), SUSPENDED_WIDTH)
+        scene.accept("LIVE", "x@live.example")
+        self.assertEqual((scene.agent.running, len(scene.agent.suspended)), (["LIVE"], SUSPENDED_WIDTH))
+        scene.turns()
+        self.assertEqual(len(scene.agent.suspended), 100)
 
     def test_a_snapshot_says_why_mail_waits(self) -> None:
         """For the operator's page."""

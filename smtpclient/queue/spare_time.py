@@ -1,0 +1,99 @@
+"""
+Time that nobody else has a use for: in which mail for dead destinations is deferred.
+
+To defer a message costs about as much as to deliver one, and nobody waits for it. A hundred thousand of them must not
+take nine tenths of the time from the ten thousand that can be delivered. So deferrals are made in small batches, and
+each batch is followed by a rest: the longer, the more deliveries were begun since the batch before it. Where none were,
+there is none; where deliveries take all the time there is, deferrals get about a tenth of it.
+
+Promises: a batch takes about :data:`SLICE`, or :data:`BATCH` deferrals that wait for something; after a rest of at most
+:data:`LONGEST_REST` there is another one, whatever else is going on.
+
+Does not: know what is done in that time (``destinations``), measure the processor: it takes a delivery to cost as much
+as a deferral did.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+BATCH = 20
+"""How many pieces of work are begun in one batch; their records share disk writes."""
+
+SLICE = 0.005
+"""For how long pieces of work are begun in one batch, seconds."""
+
+LONGEST_REST = 2.0
+"""Seconds until the next batch, however busy it is."""
+
+_REST_PER_WORK = 12.0  # where all time is taken by others
+
+
+class SpareTime:
+    """
+    Says when work that can wait may be done.
+
+    :param wake: called when it may be again.
+    :ivar others: how many pieces of work that cannot wait have been begun so far; whoever begins them counts here.
+    """
+
+    def __init__(self, clock: IReactorTime, wake: Callable[[], object]) -> None:
+        self.others = 0
+        self._clock = clock
+        self._wake = wake
+        self._begun = self._ended = clock.seconds()  # of the batch under way, or the last one
+        self._started = 0  # in this batch
+        self._running = 0
+        self._others_seen = 0  # of the others, those before this batch
+        self._last = self._ended  # when the batch before this one ended
+        self._rest: IDelayedCall | None = None
+
+    @property
+    def is_now(self) -> bool:
+        """Whether another piece of work may be begun."""
+        if self._rest is not None:
+            return False
+        if not self._started or not self._is_full():
+            return True
+        if not self._running:
+            self._end_batch()
+        return False
+
+    def begin(self) -> None:
+        """Note that a piece of work was begun."""
+        if not self._started:
+            self._begun = self._ended = self._clock.seconds()
+        self._started += 1
+        self._running += 1
+
+    def end(self) -> None:
+        """Note that one has ended."""
+        self._running -= 1
+        self._ended = self._clock.seconds()
+        if not self._running and self._rest is None and self._is_full():
+            self._end_batch()
+
+    def clear(self) -> None:
+        """Leave no timer behind; what is under way ends as if nothing had happened."""
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        self._started = 0
+
+    def _is_full(self) -> bool:
+        return self._started >= BATCH or not 0 <= self._clock.seconds() - self._begun < SLICE
+
+    def _end_batch(self) -> None:
+        worked = min(max(self._ended - self._begun, 0.0), LONGEST_REST)
+        passed = max(self._ended - self._last, worked)
+        share = (self.others - self._others_seen) * worked / max(self._started, 1) / passed if passed else 0.0
+        # In the next turn of the reactor at the earliest: others are to have theirs.
+        rest = min(_REST_PER_WORK * worked * min(2 * share, 1.0), LONGEST_REST)
+        self._others_seen = self.others
+        self._last = self._ended
+        self._rest = self._clock.callLater(rest, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._started = 0
+        self._wake()
