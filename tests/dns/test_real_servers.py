@@ -1,30 +1,12 @@
-"""
-The resolver and name servers of the real world: unbound(8), which validates, in front of nsd(8), which knows two
-zones, one of them signed.
-"""
+"""The resolver and name servers of the real world."""
 
-import random
-import shutil
-import socket
-import subprocess
 from pathlib import Path
-from typing import cast
 
-import dns.dnssec
-import dns.name
-import dns.rdata
 import dns.zone
-from cryptography.hazmat.primitives.asymmetric import ec
-from twisted.internet import reactor
-from twisted.internet.interfaces import IReactorFDSet
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
 from smtpclient.dns.answer import Address, Answer, Exchange, Opaque, Status
-from smtpclient.dns.resolver import AAAA, MX, TLSA, A, Resolver
-
-NSD = shutil.which("nsd") or shutil.which("nsd", path="/usr/sbin")
-UNBOUND = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin")
+from smtpclient.dns.resolver import AAAA, MX, TLSA, A
+from tests.dns.name_servers import NameServersCase, sign
 
 ZONE = """\
 $TTL 300
@@ -42,70 +24,6 @@ nullmx MX 0 .
 _25._tcp.mx1 TLSA 3 1 1 0102030405060708091011121314151617181920212223242526272829303132
 """ + "".join(f"many MX {n} a-mail-exchanger-with-a-long-name-{n}.elsewhere.example.\n" for n in range(40))
 
-NSD_CONF = """\
-server:
-  ip-address: 127.0.0.1
-  port: {port}
-  username: ""
-  chroot: ""
-  zonesdir: "{folder}"
-  database: ""
-  pidfile: "{folder}/nsd.pid"
-  zonelistfile: "{folder}/zone.list"
-  xfrdfile: "{folder}/xfrd.state"
-  logfile: "{folder}/nsd.log"
-  rrl-ratelimit: 0
-  rrl-whitelist-ratelimit: 0
-remote-control:
-  control-enable: no
-zone:
-  name: signed.test
-  zonefile: signed.test
-zone:
-  name: plain.test
-  zonefile: plain.test
-"""
-
-UNBOUND_CONF = """\
-server:
-  interface: 127.0.0.1
-  port: {port}
-  username: ""
-  chroot: ""
-  directory: "{folder}"
-  pidfile: "{folder}/unbound.pid"
-  logfile: "{folder}/unbound.log"
-  use-syslog: no
-  do-daemonize: no
-  do-not-query-localhost: no
-  do-ip6: no
-  trust-anchor: "{anchor}"
-  domain-insecure: plain.test
-  local-zone: "test." nodefault
-  module-config: "validator iterator"
-remote-control:
-  control-enable: no
-stub-zone:
-  name: signed.test
-  stub-addr: 127.0.0.1@{nsd}
-stub-zone:
-  name: plain.test
-  stub-addr: 127.0.0.1@{nsd}
-"""
-
-
-def free_port() -> int:
-    """A port that nobody uses over UDP or TCP, now."""
-    while True:
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
 
 def write_zones(folder: Path) -> str:
     """
@@ -114,46 +32,16 @@ def write_zones(folder: Path) -> str:
     :return: the DS record of the signed one.
     """
     (folder / "plain.test").write_text("$ORIGIN plain.test.\n" + ZONE)
-    origin = dns.name.from_text("signed.test.")
-    zone = dns.zone.from_text(ZONE, origin, relativize=False)
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = dns.dnssec.make_dnskey(key.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, flags=257)
-    dns.dnssec.sign_zone(zone, keys=[(key, public)], add_dnskey=True, dnskey_ttl=300, lifetime=86400)
+    zone = dns.zone.from_text(ZONE, "signed.test.", relativize=False)
+    ds = sign(zone)
     zone.to_file(str(folder / "signed.test"), relativize=False)
-    return f"signed.test. DS {dns.dnssec.make_ds(origin, public, 'SHA256').to_text()}"
+    return ds
 
 
-class RealServers(TestCase):
-    if not (NSD and UNBOUND):
-        skip = "nsd and unbound are not both installed"
-
+class RealServers(NameServersCase):
     async def setUp(self) -> None:
         """Both servers, running, and a resolver for each."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
-        anchor = write_zones(folder)
-        nsd, unbound = free_port(), free_port()
-        (folder / "nsd.conf").write_text(NSD_CONF.format(folder=folder, port=nsd))
-        (folder / "unbound.conf").write_text(UNBOUND_CONF.format(folder=folder, port=unbound, nsd=nsd, anchor=anchor))
-        self.begin([str(NSD), "-d", "-c", str(folder / "nsd.conf")])
-        self.begin([str(UNBOUND), "-d", "-c", str(folder / "unbound.conf")])
-        self.authority = await self.resolver(nsd)
-        self.recursor = await self.resolver(unbound)
-
-    def begin(self, command: list[str]) -> None:
-        """Run a server until the test is over."""
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
-
-    async def resolver(self, port: int) -> Resolver:
-        """A resolver that asks at a port, once somebody answers there."""
-        for _ in range(200):
-            resolver = Resolver.for_servers(cast(IReactorFDSet, reactor), random.SystemRandom(), [f"127.0.0.1:{port}"])
-            if (await resolver.lookup("ns.signed.test", A)).status is Status.FOUND:
-                return resolver
-            await deferLater(reactor, 0.05, lambda: None)
-        raise AssertionError(f"no name server came up at port {port}")
+        self.authority, self.recursor = await self.serve(write_zones)
 
     async def lookup(self, name: str, record_type: int) -> Answer:
         """The answer of the recursive server, after the authoritative one has said the same."""

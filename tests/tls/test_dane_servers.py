@@ -4,27 +4,18 @@ DANE in the real world: signed zones in nsd(8), unbound(8) that validates them, 
 Everything between the request and the wire is the product's own: MX lookup, addresses, TLSA records, handshake.
 """
 
-import random
-import subprocess
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import dns.dnssec
 import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.zone
-from cryptography.hazmat.primitives.asymmetric import ec
-from twisted.internet import reactor
-from twisted.internet.interfaces import IReactorFDSet
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
-from smtpclient.dns.answer import Status
-from smtpclient.dns.resolver import A, Resolver
+from smtpclient.dns.resolver import Resolver
 from smtpclient.tls.tlsa import TlsaRecord
-from tests.dns.test_real_servers import NSD, NSD_CONF, UNBOUND, UNBOUND_CONF, free_port
+from tests.dns.name_servers import NameServersCase, free_port, sign
 from tests.tls.certificates import authority, issue
 from tests.tls.tls_world import OLD, Behaviour, TlsWorld, short
 
@@ -105,8 +96,7 @@ def write_zones(folder: Path, all_sites: dict[str, Site], port: int) -> str:
 
     :return: the DS record of the signed one.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = dns.dnssec.make_dnskey(key.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, flags=257)
+    ds = ""
     for apex in ("signed.test", "plain.test"):
         origin = dns.name.from_text(apex)
         zone = dns.zone.from_text(records(all_sites, apex), origin, relativize=False)
@@ -118,12 +108,12 @@ def write_zones(folder: Path, all_sites: dict[str, Site], port: int) -> str:
                     wire = bytes([record.usage, record.selector, record.matching]) + record.data
                     rdataset.add(dns.rdata.GenericRdata(dns.rdataclass.IN, dns.rdatatype.TLSA, wire), 300)
         if apex == "signed.test":
-            dns.dnssec.sign_zone(zone, keys=[(key, public)], add_dnskey=True, dnskey_ttl=300, lifetime=86400)
+            ds = sign(zone)
             for name, site in all_sites.items():
                 if site.bogus:
                     spoil(zone, dns.name.from_text(f"_{port}._tcp.mx.{name}.{apex}."))
         zone.to_file(str(folder / apex), relativize=False)
-    return f"signed.test. DS {dns.dnssec.make_ds('signed.test.', public, 'SHA256').to_text()}"
+    return ds
 
 
 def spoil(zone: dns.zone.Zone, owner: dns.name.Name) -> None:
@@ -135,39 +125,14 @@ def spoil(zone: dns.zone.Zone, owner: dns.name.Name) -> None:
         signatures.add(each)
 
 
-class DaneServers(TestCase):
+class DaneServers(NameServersCase):
     timeout = 60
-    if not (NSD and UNBOUND):
-        skip = "nsd and unbound are not both installed"
 
     async def setUp(self) -> None:
         """Name servers, and a resolver for each."""
         self.sites = sites()
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
-        nsd, unbound, self.port = free_port(), free_port(), free_port()
-        anchor = write_zones(folder, self.sites, self.port)
-        (folder / "nsd.conf").write_text(NSD_CONF.format(folder=folder, port=nsd))
-        (folder / "unbound.conf").write_text(UNBOUND_CONF.format(folder=folder, port=unbound, nsd=nsd, anchor=anchor))
-        self.begin([str(NSD), "-d", "-c", str(folder / "nsd.conf")])
-        self.begin([str(UNBOUND), "-d", "-c", str(folder / "unbound.conf")])
-        self.authority = await self.resolver(nsd)
-        self.validating = await self.resolver(unbound)
-
-    def begin(self, command: list[str]) -> None:
-        """Run a server until the test is over."""
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
-
-    async def resolver(self, port: int) -> Resolver:
-        """A resolver that asks at a port, once somebody answers there."""
-        for _ in range(200):
-            resolver = Resolver.for_servers(cast(IReactorFDSet, reactor), random.SystemRandom(), [f"127.0.0.1:{port}"])
-            if (await resolver.lookup("ns.signed.test", A)).status is Status.FOUND:
-                return resolver
-            await deferLater(reactor, 0.05, lambda: None)
-        raise AssertionError(f"no name server came up at port {port}")
+        self.port = free_port()
+        self.authority, self.validating = await self.serve(lambda folder: write_zones(folder, self.sites, self.port))
 
     async def deliver_to_all(self, resolver: Resolver, level: str, names: list[str]) -> dict[str, str]:
         """What becomes of old messages to these sites: how they were delivered, or the status."""
