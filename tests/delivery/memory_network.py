@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
-from twisted.python.failure import Failure
 from twisted.test import iosim
 
 from smtpclient.delivery.attempt import Attempt
@@ -27,6 +26,7 @@ from smtpclient.observe.peers import PeerPatterns
 from smtpclient.smtp.channel import Channel
 from smtpclient.smtp.settings import DialogueSettings
 from tests.mail.messages import MemoryContent, envelope, recipients
+from tests.smtp.in_memory import connected, played
 from tests.smtp.scripted_server import Script, ScriptedSession
 
 T = TypeVar("T")
@@ -79,16 +79,7 @@ class MemoryConnector:
         server = ScriptedSession(script, self._clock)
         self.sessions.setdefault(address, []).append(server)
         channel = Channel(self._clock)
-        self.pumps.append(
-            iosim.connect(
-                server,
-                iosim.FakeTransport(server, isServer=True),
-                channel,
-                iosim.FakeTransport(channel, isServer=False),
-                clock=self._clock,
-                greet=False,
-            )
-        )
+        self.pumps.append(connected(server, channel, self._clock))
         return channel
 
 
@@ -186,18 +177,7 @@ class World:
 
     def run(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> T:
         """What the coroutine returns or raises, however long it takes on the clock."""
-        results: list[Any] = []
-        Deferred.fromCoroutine(coroutine).addBoth(results.append)
-        self.flush()
-        while not results:
-            pending = self.clock.getDelayedCalls()
-            assert pending, "everyone waits for ever"
-            self.clock.advance(max(min(call.getTime() for call in pending) - self.clock.seconds(), 0.0))
-            self.flush()
-        if isinstance(results[0], Failure):
-            results[0].raiseException()
-        result: T = results[0]
-        return result
+        return played(coroutine, self.clock, self.flush)
 
     def flush(self) -> None:
         """Carry bytes until there are none."""
