@@ -19,9 +19,8 @@ Postfix. A file from elsewhere whose name is taken in a folder replaces the one 
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
@@ -31,8 +30,10 @@ from smtpclient.mail.envelope import Envelope, NewMessage, QueuedMessage
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue import queue_id as queue_ids
 from smtpclient.queue.content import SpoolContent
+from smtpclient.queue.directory_entry import Entry
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import JOURNALS, QUEUES, Folders
+from smtpclient.queue.glimpse import Glimpse, glimpse
 from smtpclient.queue.instance_lock import InstanceLock, SpoolError
 from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
@@ -44,35 +45,6 @@ __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
 
 class BusyQueueFile(Exception):
     """Someone else is at work on this file: another queue manager, or whoever writes it. Leave it for later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """
-    One file in a queue, without having looked into it.
-
-    :param due: its modification time, which is the time of its next attempt, seconds since the epoch.
-    :param mode: its permission bits.
-    """
-
-    queue_id: str
-    due: float
-    mode: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether it is a message; what is not is still being written, or is damaged, and is left alone."""
-        return self.mode & 0o700 == 0o700
-
-    @property
-    def damaged(self) -> bool:
-        """Whether a delivery agent has marked it as damaged."""
-        return self.mode & 0o700 == 0o400
-
-    @property
-    def expire_now(self) -> bool:
-        """Whether the operator wants it returned at its next attempt, whatever its age."""
-        return bool(self.mode & 0o010)
 
 
 class Spool:
@@ -173,14 +145,15 @@ class Spool:
 
     # The queue manager's moves.
 
-    def scan(self, queue: str) -> Iterator[Entry]:
+    def scan(self, queue: str, passed_by: Container[str] = ()) -> Iterator[Entry]:
         """
         Look at every file of a queue, as it is asked for; a file that moves meanwhile may be missed until next time.
 
+        :param passed_by: the queue ids of files that are of no interest, as it is when their turn comes.
         :raises OSError: when a folder cannot be read.
         """
         for folder, name in self._folders.names(queue):
-            if queue_ids.is_valid(name):
+            if name not in passed_by and queue_ids.is_valid(name):
                 found = self._folders.stat(folder + name)
                 if found and stat.S_ISREG(found.st_mode):
                     yield Entry(name, found.st_mtime, stat.S_IMODE(found.st_mode))
@@ -193,6 +166,10 @@ class Spool:
         """
         found = self._folders.stat(self._folders.path(queue, queue_id))
         return Entry(queue_id, found.st_mtime, stat.S_IMODE(found.st_mode)) if found is not None else None
+
+    def glimpse(self, queue_id: str, queue: str) -> Glimpse | None:
+        """Who a message is from and for, as a hint; None: that takes reading it, or there is nothing to be read."""
+        return glimpse(self._files, self._folders.path(queue, queue_id))
 
     def claim(self, queue_id: str, queue: str) -> bool:
         """

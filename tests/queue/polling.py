@@ -3,7 +3,7 @@ A poller on a real queue directory, for its tests.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -38,10 +38,10 @@ class WatchedSpool(Spool):
         if verb in self.fails:
             raise self.fails[verb]
 
-    def scan(self, queue: str) -> Iterator[Entry]:
+    def scan(self, queue: str, passed_by: Container[str] = ()) -> Iterator[Entry]:
         """Fails as ``scan QUEUE``."""
         self._may_fail(f"scan {queue}")
-        return super().scan(queue)
+        return super().scan(queue, passed_by)
 
     def claim(self, queue_id: str, queue: str) -> bool:
         """Fails as ``claim``."""

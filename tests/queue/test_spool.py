@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from smtpclient.mail.envelope import Recipient
 from smtpclient.queue.files import Files
+from smtpclient.queue.glimpse import Glimpse
 from smtpclient.queue.spool import BusyQueueFile, CorruptQueueFile, Entry, Spool, SpoolError
 from tests.queue.disk import NOW, DirectFiles, FailingFiles, message, run, spool, tree
 
@@ -74,6 +75,25 @@ class LifeTests(Case):
         next(entries)
         self.assertEqual(counting.done, ["scan", "stat"])
         entries.close()  # type: ignore[attr-defined]
+
+    def test_scan_does_not_look_at_what_is_passed_by(self) -> None:
+        """Nor does it cost a system call; what is added on the way counts."""
+        counting = FailingFiles()
+        self._use_another(counting)
+        known = {self._create()}
+        later = self._create(), self._create()
+        del counting.done[:]
+        entries = self.spool.scan("incoming", known)
+        first = next(entries).queue_id
+        known.update(later)
+        self.assertEqual((first in later, list(entries), counting.done), (True, [], ["scan", "stat"]))
+
+    def test_a_glimpse_takes_no_lock_and_moves_nothing(self) -> None:
+        """It is there, or it is not."""
+        queue_id = self._create()
+        found = self.spool.glimpse(queue_id, "incoming")
+        self.assertEqual(found, Glimpse("a@sender.example", ("b@dest.example",)))
+        self.assertIsNone(self.spool.glimpse(queue_id, "active"))
 
     def _use_another(self, files: Files) -> None:
         self.spool.close()
