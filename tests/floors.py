@@ -130,6 +130,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "dns.servers",
         "dns.transport",
         "observe.trace",
+        "program",
         "queue.content",
         "queue.envelope_reader",
         "queue.folders",

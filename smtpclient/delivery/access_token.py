@@ -14,18 +14,14 @@ Does not: speak to an authorization server. In a chroot the program must be ther
 """
 
 import json
-import os
-import shlex
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.interfaces import IProcessTransport, IReactorProcess, IReactorTime
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IReactorProcess, IReactorTime
+
+from smtpclient import program
+from smtpclient.program import Run
 
 AT_ONCE = 5
 OUTPUT_LIMIT = 64 * 1024
@@ -58,16 +54,16 @@ class _Token:
     good_until: float
 
 
-class _Run(ProcessProtocol):
-    """One run of the program; its output, or None when it went wrong."""
+class _Run(Run):
+    """One run of the program, and its output."""
 
     def __init__(self) -> None:
-        self.ended: Deferred[str] = Deferred()
+        super().__init__()
         self.output = b""
 
     def connectionMade(self) -> None:
         """It has nothing to read."""
-        cast(IProcessTransport, self.transport).closeStdin()
+        self.process.closeStdin()
 
     def outReceived(self, data: bytes) -> None:
         """Keep what it prints, within reason."""
@@ -75,14 +71,6 @@ class _Run(ProcessProtocol):
 
     def errReceived(self, data: bytes) -> None:
         """Nobody may see it."""
-
-    def processEnded(self, reason: Failure) -> None:
-        """Say how it ended: nothing, or words."""
-        ending = cast(ProcessDone | ProcessTerminated, reason.value)
-        if ending.signal is not None:
-            self.ended.callback(f"killed by signal {ending.signal}")
-        else:
-            self.ended.callback(f"exit status {ending.exitCode}" if ending.exitCode else "")
 
 
 class TokenCommand:
@@ -97,7 +85,10 @@ class TokenCommand:
         self._settings = settings
         self._reactor = reactor
         self._clock = clock
-        self._program, self._arguments = _program(settings.command)
+        try:
+            self._program = program.find(settings.command)
+        except ValueError as why:
+            raise ValueError(f"smtp_sasl_token_command = {settings.command}: {why}") from None
         self._tokens: dict[tuple[str, str], _Token] = {}
         self._waiting: dict[tuple[str, str], list[Deferred[None]]] = {}
         self._turns = DeferredSemaphore(AT_ONCE)
@@ -148,48 +139,17 @@ class TokenCommand:
 
     async def _output(self, key: tuple[str, str]) -> bytes:
         """What the program prints."""
-        run = _Run()
+        run, path = _Run(), self._program.path
         try:
-            process = self._reactor.spawnProcess(run, self._program, [*self._arguments, *key], env=None)
+            self._reactor.spawnProcess(run, path, [*self._program.arguments, *key], env=None)
         except (OSError, ValueError) as why:
-            raise NoToken(f"{self._program} cannot be run: {getattr(why, 'strerror', None) or why}") from None
-        late = self._clock.callLater(self._settings.timeout, _kill(process))
-        try:
-            how = await run.ended
-        except CancelledError:
-            _kill(process)()
-            raise
-        finally:
-            in_time = late.active()
-            if in_time:
-                late.cancel()
-        if not in_time:
-            how = f"killed after {self._settings.timeout:g} seconds"
+            raise NoToken(f"{path} cannot be run: {getattr(why, 'strerror', None) or why}") from None
+        how = await run.end(self._settings.timeout, self._clock)
         if how:
-            raise NoToken(f"{self._program}: {how}")
+            raise NoToken(f"{path}: {how}")
         if len(run.output) > OUTPUT_LIMIT:
-            raise NoToken(f"{self._program}: it prints more than a token")
+            raise NoToken(f"{path}: it prints more than a token")
         return run.output
-
-
-def _program(command: str) -> tuple[str, list[str]]:
-    try:
-        arguments = shlex.split(command)
-    except ValueError as error:
-        raise ValueError(f"smtp_sasl_token_command = {command}: {error}") from None
-    program = shutil.which(arguments[0]) if arguments else None
-    if program is None:
-        raise ValueError(f"smtp_sasl_token_command = {command}: there is no such program that can be run")
-    return os.path.abspath(program), arguments
-
-
-def _kill(process: IProcessTransport) -> Callable[[], None]:
-    def kill() -> None:
-        process.signalProcess("KILL")
-        # What it left running may hold its pipes open.
-        process.loseConnection()
-
-    return kill
 
 
 def _read(output: bytes) -> tuple[str, float | None]:

@@ -12,17 +12,12 @@ Does not: read the program's standard output; keep a program running from one ev
 Known limits: an event costs a process. For many a second use ``url:`` or a plugin.
 """
 
-import os
-import shlex
-import shutil
-from typing import cast
-
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorProcess, IReactorTime
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.python.failure import Failure
 
+from smtpclient import program
+from smtpclient.program import Run
 from smtpclient.report.event import Event, encode
 
 TIMEOUT = 60.0
@@ -41,7 +36,7 @@ class CommandFailed(Exception):
     """A program did not accept an event; the text says how it ended and what it said."""
 
 
-class _Run(ProcessProtocol):
+class _Run(Run):
     """
     One run of the program.
 
@@ -49,7 +44,7 @@ class _Run(ProcessProtocol):
     """
 
     def __init__(self, record: bytes, clock: IReactorTime) -> None:
-        self.ended: Deferred[str] = Deferred()
+        super().__init__()
         self.said = b""
         self._record = record
         self._clock = clock
@@ -57,9 +52,8 @@ class _Run(ProcessProtocol):
 
     def connectionMade(self) -> None:
         """Give it the event."""
-        self._process = cast(IProcessTransport, self.transport)
-        self._process.write(self._record)
-        self._process.closeStdin()
+        self.process.write(self._record)
+        self.process.closeStdin()
 
     def errReceived(self, data: bytes) -> None:
         """Keep the beginning of what it says."""
@@ -67,17 +61,13 @@ class _Run(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         """Wait for its last words, but not for what it left running in the background with the same pipes."""
-        self._closing = self._clock.callLater(LAST_WORDS, self._process.loseConnection)
+        self._closing = self._clock.callLater(LAST_WORDS, self.process.loseConnection)
 
     def processEnded(self, reason: Failure) -> None:
         """Say how it ended: nothing, or words."""
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
-        ending = cast(ProcessDone | ProcessTerminated, reason.value)
-        if ending.signal is not None:
-            self.ended.callback(f"killed by signal {ending.signal}")
-        else:
-            self.ended.callback(f"exit status {ending.exitCode}" if ending.exitCode else "")
+        super().processEnded(reason)
 
 
 class CommandListener:
@@ -92,15 +82,9 @@ class CommandListener:
 
     def __init__(self, command: str, reactor: IReactorProcess, clock: IReactorTime, timeout: float = TIMEOUT) -> None:
         try:
-            self._arguments = shlex.split(command)
-        except ValueError as error:
-            raise ValueError(f"command:{command}: {error}") from None
-        if not self._arguments:
-            raise ValueError("command: a program is missing; write command:/path/to/program")
-        program = shutil.which(self._arguments[0])
-        if program is None:
-            raise ValueError(f"command:{command}: there is no program {self._arguments[0]} that can be run")
-        self._program = os.path.abspath(program)
+            self._program = program.find(command)
+        except ValueError as why:
+            raise ValueError(f"command:{command}: {why}") from None
         self._reactor = reactor
         self._clock = clock
         self._timeout = timeout
@@ -115,22 +99,11 @@ class CommandListener:
         """
         async with self._turns:
             run = _Run(encode(event), self._clock)
-            process = self._reactor.spawnProcess(run, self._program, self._arguments, env=None)
-            late = self._clock.callLater(self._timeout, process.signalProcess, "KILL")
-            try:
-                how = await run.ended
-            except CancelledError:
-                process.signalProcess("KILL")
-                raise
-            finally:
-                in_time = late.active()
-                if in_time:
-                    late.cancel()
-            if not in_time:
-                how = f"killed after {self._timeout:g} seconds"
+            self._reactor.spawnProcess(run, self._program.path, self._program.arguments, env=None)
+            how = await run.end(self._timeout, self._clock)
             if how:
                 said = run.said.decode("utf-8", "replace").strip()
-                raise CommandFailed(f"{self._program}: {how}{': ' + said if said else ''}")
+                raise CommandFailed(f"{self._program.path}: {how}{': ' + said if said else ''}")
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -94,6 +94,11 @@ class Fetching(TokenCase):
         await self.failure(tokens)
         self.assertEqual(len(self.noted), 2)
 
+    async def test_program_that_leaves_something_running(self) -> None:
+        """What it leaves behind with its output open is waited for no longer than for the program itself."""
+        words = await self.failure(self.program("import os\nif not os.fork(): time.sleep(20)", timeout=1.0))
+        self.assertTrue(words.endswith(": killed after 1 seconds"), words)
+
     async def test_program_that_prints_without_end(self) -> None:
         """What it prints is bounded in memory, and is no token."""
         words = await self.failure(self.program(f"print('x' * {OUTPUT_LIMIT * 2})"))
@@ -102,7 +107,7 @@ class Fetching(TokenCase):
     async def test_program_that_is_gone(self) -> None:
         """A program that was removed after the start is a failure of the login, no more."""
         tokens = self.program("")
-        os.unlink(tokens._program)
+        os.unlink(tokens._program.path)
         self.assertRegex(await self.failure(tokens), "cannot be run|exit status")
 
     def test_no_such_program(self) -> None:
