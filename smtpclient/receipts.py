@@ -2,7 +2,8 @@
 Receipts: what ``Outbound.submit`` gives back, and what resolves them.
 
 A :class:`Receipt` is held by whoever submitted; :class:`Receipts` only knows those that somebody still holds, so a
-program that throws its receipts away pays nothing for them. Any number of coroutines may wait on one.
+program that throws its receipts away pays nothing for them. Any number of coroutines may wait on one, and while one
+does the receipt is held here too: often nothing else holds that coroutine.
 
 ``first_attempt`` ends when every recipient has been tried once; ``finished`` when every recipient is sent or bounced,
 or the message has left the queue in another way: it expired, or an operator deleted it.
@@ -27,10 +28,12 @@ class Receipt:
 
     :param queue_id: the name of its queue file, as in the log.
     :param recipients: how many there are.
+    :param awaited: takes the receipt in for as long as somebody waits on it.
     """
 
-    def __init__(self, queue_id: str, recipients: int) -> None:
+    def __init__(self, queue_id: str, recipients: int, awaited: "set[Receipt]") -> None:
         self.queue_id = queue_id
+        self._awaited = awaited
         self._recipients = recipients
         self._latest: dict[tuple[str, int], Outcome] = {}
         self._left_queue = False
@@ -75,6 +78,7 @@ class Receipt:
         if not ready() and not self._stopped:
             waiter: Deferred[None] = Deferred()
             self._waiters.append((ready, waiter))
+            self._awaited.add(self)
             await waiter
         if not ready():
             raise StillQueued(f"{self.queue_id} is still queued")
@@ -101,6 +105,8 @@ class Receipt:
                 waiter.callback(None)
             else:
                 self._waiters.append((ready, waiter))
+        if not self._waiters:
+            self._awaited.discard(self)
 
 
 class Receipts:
@@ -108,6 +114,7 @@ class Receipts:
 
     def __init__(self) -> None:
         self._held: WeakValueDictionary[str, Receipt] = WeakValueDictionary()
+        self._awaited: set[Receipt] = set()
 
     def issue(self, queue_id: str, recipients: int) -> Receipt:
         """
@@ -116,7 +123,7 @@ class Receipts:
         To be called in the same turn of the reactor in which the queue gave out the id: until then it takes the
         message for unfinished and does not deliver it.
         """
-        receipt = Receipt(queue_id, recipients)
+        receipt = Receipt(queue_id, recipients, self._awaited)
         self._held[queue_id] = receipt
         return receipt
 
