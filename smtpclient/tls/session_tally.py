@@ -45,6 +45,25 @@ def day_of(name: str) -> int:
     return int(words[0])
 
 
+async def keep(folder: StateFolder, name: str, counts: DayCounts, warn: Callable[[str], None]) -> bool:
+    """
+    Put counts on disk; where there are none, no file is left.
+
+    :param name: of the file.
+    :param warn: takes a sentence for the operator.
+    :return: whether it could be done.
+    """
+    try:
+        if len(counts):
+            await folder.write(name, counts.encode())
+        else:
+            folder.remove(name)
+    except OSError as why:
+        warn(f"cannot keep {folder.path}/{name}: {why}")
+        return False
+    return True
+
+
 class SessionTally:
     """
     Counts.
@@ -164,13 +183,4 @@ class SessionTally:
             self._changed = not await self._write(self._counts) or self._changed
 
     async def _write(self, counts: DayCounts) -> bool:
-        name = file_of(counts.day, os.getpid())
-        try:
-            if len(counts):
-                await self._folder.write(name, counts.encode())
-            else:
-                self._folder.remove(name)
-        except OSError as why:
-            self._warn(f"cannot keep {self._folder.path}/{name}: {why}")
-            return False
-        return True
+        return await keep(self._folder, file_of(counts.day, os.getpid()), counts, self._warn)

@@ -25,7 +25,7 @@ from smtpclient.tls.report_counts import DayCounts
 from smtpclient.tls.report_json import DAY, Report
 from smtpclient.tls.report_sender import ReportSender
 from smtpclient.tls.report_settings import ReportingSettings
-from smtpclient.tls.session_tally import TICK, day_of, file_of
+from smtpclient.tls.session_tally import TICK, day_of, file_of, keep
 from smtpclient.tls.state_file import StateFolder
 
 SHORTEST_DELAY = 5 * TICK
@@ -153,16 +153,7 @@ class TlsReporting:
         return counts
 
     async def _save(self, counts: DayCounts) -> bool:
-        name = file_of(counts.day)
-        try:
-            if len(counts):
-                await self._folder.write(name, counts.encode())
-            else:
-                self._folder.remove(name)
-        except OSError as why:
-            self._warn(f"cannot keep {self._folder.path}/{name}: {why}")
-            return False
-        return True
+        return await keep(self._folder, file_of(counts.day), counts, self._warn)
 
     def _report(self, counts: DayCounts, domain: str) -> Report:
         settings = self._settings
