@@ -25,9 +25,7 @@ PROGRAM = "smtpclient config"
 
 def parser() -> configuration.Parser:
     """The command line."""
-    top = configuration.Parser(
-        prog=PROGRAM, description="Show the parameters.", allow_abbrev=False, parents=[configuration.options()]
-    )
+    top = configuration.parser(PROGRAM, "Show the parameters.")
     which = top.add_mutually_exclusive_group()
     which.add_argument("-d", "--defaults", action="store_true", help="the built-in defaults, whatever is set")
     which.add_argument("-n", "--set", action="store_true", help="only what is set")

@@ -43,17 +43,22 @@ def options() -> Parser:
     return parser
 
 
-def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+def parser(program: str, description: str) -> Parser:
+    """A command line that has the two options in its help; a command adds what else it takes."""
+    return Parser(prog=program, description=description, allow_abbrev=False, parents=[options()])
+
+
+def parse(line: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
     """
     Read a command line: the two options, wherever they stand, and what the command has beside them.
 
     :raises SystemExit: when it makes no sense.
     """
     chosen, rest = options().parse_known_args(words)
-    line = parser.parse_args(rest)
+    found = line.parse_args(rest)
     # Not by parse_args itself: a subcommand's own defaults would take the place of what was chosen before its name.
-    vars(line).update(vars(chosen))
-    return line
+    vars(found).update(vars(chosen))
+    return found
 
 
 def read(chosen: argparse.Namespace, environment: Mapping[str, str]) -> Parameters:

@@ -49,12 +49,7 @@ _CODES = {Fate.SENT: os.EX_OK, Fate.DEFERRED: os.EX_TEMPFAIL, Fate.BOUNCED: os.E
 
 def parser() -> configuration.Parser:
     """The command line."""
-    top = configuration.Parser(
-        prog=PROGRAM,
-        description="Show where mail for an address would go, and how. Nothing is sent.",
-        allow_abbrev=False,
-        parents=[configuration.options()],
-    )
+    top = configuration.parser(PROGRAM, "Show where mail for an address would go, and how. Nothing is sent.")
     top.add_argument("-f", "--sender", metavar="ADDRESS", default="", help="as from this sender; else the null sender")
     top.add_argument("--probe", action="store_true", help="connect to each server, say EHLO, begin TLS, and QUIT")
     top.add_argument("--dialogue", action="store_true", help="with --probe: show what was said")

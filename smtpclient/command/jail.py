@@ -24,12 +24,7 @@ PROGRAM = "smtpclient jail"
 
 def parser() -> configuration.Parser:
     """The command line."""
-    top = configuration.Parser(
-        prog=PROGRAM,
-        description="Make a directory in which the service can live under twistd --chroot.",
-        allow_abbrev=False,
-        parents=[configuration.options()],
-    )
+    top = configuration.parser(PROGRAM, "Make a directory in which the service can live under twistd --chroot.")
     top.add_argument("--user", metavar="USER", required=True, help="who the service runs as: twistd's --uid")
     top.add_argument("directory", metavar="DIRECTORY", help="the jail: twistd's --chroot")
     return top
