@@ -6,8 +6,9 @@ It asks for nothing but the end of each message, and answers with the edits that
 
 import socketserver
 import struct
-import threading
 from collections.abc import Callable
+
+from tests.interop.threaded_server import ThreadedServer
 
 Edit = tuple[bytes, bytes]
 
@@ -45,40 +46,19 @@ def delete_recipient(address: bytes) -> Edit:
     return b"-", b"<" + address + b">\0"
 
 
-class EditingMilter:
+class EditingMilter(ThreadedServer):
     """
-    The server, running in threads of its own.
+    The server.
 
     :param edits: what to do to the message of a sender.
     """
 
     def __init__(self, edits: Callable[[str], list[Edit]], address: str = "127.0.0.1") -> None:
-        milter = self
         self._edits = edits
+        super().__init__(address)
 
-        class Session(socketserver.StreamRequestHandler):
-            """One connection from smtpd(8)."""
-
-            def handle(self) -> None:
-                """Answer until it is closed."""
-                milter._talk(self)
-
-        class Server(socketserver.ThreadingTCPServer):
-            """Many connections."""
-
-            allow_reuse_address = True
-            daemon_threads = True
-
-        self._server = Server((address, 0), Session)
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Accept no more connections."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _talk(self, session: socketserver.StreamRequestHandler) -> None:
+    def talk(self, session: socketserver.StreamRequestHandler) -> None:
+        """Answer smtpd(8) until it closes."""
         sender = ""
         while len(header := session.rfile.read(4)) == 4:
             packet = session.rfile.read(struct.unpack(">I", header)[0])

@@ -7,6 +7,8 @@ import socketserver
 import threading
 from dataclasses import dataclass, field
 
+from tests.interop.threaded_server import ThreadedServer
+
 _GREETING = b"220 sink.test ESMTP\r\n"
 _EHLO = (
     b"250-sink.test\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
@@ -23,9 +25,9 @@ class Transaction:
     wire: bytes = b""
 
 
-class RecordingSink:
+class RecordingSink(ThreadedServer):
     """
-    The server, running in threads of its own.
+    The server.
 
     :param ehlo: what it answers to EHLO.
     :ivar transactions: what has been delivered, in order.
@@ -35,37 +37,15 @@ class RecordingSink:
         self.transactions: list[Transaction] = []
         self._ehlo = ehlo
         self._news = threading.Condition()
-        sink = self
-
-        class Session(socketserver.StreamRequestHandler):
-            """One connection."""
-
-            def handle(self) -> None:
-                """Talk until the client says QUIT or goes away."""
-                sink._talk(self)
-
-        class Server(socketserver.ThreadingTCPServer):
-            """Many connections."""
-
-            allow_reuse_address = True
-            daemon_threads = True
-            request_queue_size = 100
-
-        self._server = Server((address, 0), Session)
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Accept no more connections."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(address)
 
     def wait(self, count: int, timeout: float) -> bool:
         """Wait until so many messages have come; False when the time is over."""
         with self._news:
             return self._news.wait_for(lambda: len(self.transactions) >= count, timeout)
 
-    def _talk(self, session: socketserver.StreamRequestHandler) -> None:
+    def talk(self, session: socketserver.StreamRequestHandler) -> None:
+        """Talk until the client says QUIT or goes away."""
         session.wfile.write(_GREETING)
         current = Transaction("")
         while line := session.rfile.readline():
