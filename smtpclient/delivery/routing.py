@@ -148,7 +148,8 @@ class Routing:
         route = Route(transport, explicit or next_hop, why, why if explicit else whence)
         route = self._override(route, recipient, domain)
         if route.transport in TRANSPORTS:
-            return replace(route, next_hop=route.next_hop.lower()) if route.transport in _BY_HOST else route
+            lower = route.next_hop.lower()
+            return replace(route, next_hop=lower) if lower != route.next_hop and route.transport in _BY_HOST else route
         if is_local and route.transport == transport:
             remedy = f"set local_transport or take {domain} out of mydestination"
             return Route("retry", f"4.3.5 mail for {domain} is for this machine; {remedy}")
@@ -201,16 +202,26 @@ class Routing:
         entry = self._address_entry(tables, recipient)
         if entry is not None:
             return recipient, entry
-        keys = [domain, *_parents(domain), "*"]
-        found = ((key, entry) for key in keys if (entry := tables.lookup(key, partial=True)) is not None)
-        return next(found, ("", None))
+        for key in (domain, *_parents(domain), "*"):
+            entry = tables.lookup(key, partial=True)
+            if entry is not None:
+                return key, entry
+        return "", None
 
     def _address_entry(self, tables: Tables, mailbox: str) -> str | None:
         """The entry of an address, and else that of the address without its extension."""
-        keys = [(form, False) for form in _forms(mailbox)]
-        if (bare := self._without_extension(mailbox)) != mailbox:
-            keys += ((form, True) for form in _forms(bare))
-        return next((e for key, partial in keys if (e := tables.lookup(key, partial=partial)) is not None), None)
+        # Asked for every recipient, and nearly always in vain: plain loops.
+        for form in _forms(mailbox):
+            entry = tables.lookup(form)
+            if entry is not None:
+                return entry
+        bare = self._without_extension(mailbox)
+        if bare != mailbox:
+            for form in _forms(bare):
+                entry = tables.lookup(form, partial=True)
+                if entry is not None:
+                    return entry
+        return None
 
     def _sender_entry(self, tables: Tables, sender: str, which: int) -> str:
         """What a table by sender says, or nothing: ``user+extension@domain``, ``user@domain``, ``@domain``."""
@@ -233,6 +244,8 @@ class Routing:
         yield "@" + domain
 
     def _without_extension(self, mailbox: str) -> str:
+        if not self._settings.delimiter:
+            return mailbox
         local_part, domain = address.split(mailbox)
         at = min((local_part.find(d, 1) for d in self._settings.delimiter if d in local_part[1:]), default=-1)
         return f"{local_part[:at]}@{domain}" if at > 0 else mailbox
@@ -295,4 +308,5 @@ def _matches(patterns: Collection[str], domain: str, *, parents: bool = False) -
 
 def _forms(mailbox: str) -> tuple[str, ...]:
     """An address as it is written, with quotes where it needs them, and then without."""
-    return tuple(dict.fromkeys((address.external(mailbox), mailbox)))
+    quoted = address.external(mailbox)
+    return (mailbox,) if quoted == mailbox else (quoted, mailbox)
