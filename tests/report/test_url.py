@@ -1,14 +1,8 @@
 """Tests for :mod:`smtpclient.report.url`: real servers on the loopback interface."""
 
-import datetime
-import ipaddress
 import os
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
@@ -19,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from smtpclient.report.event import Event, encode
 from smtpclient.report.url import ANSWER_LIMIT, AT_ONCE, UrlFailed, UrlListener
 from tests.report.world import NOW, entry, envelope
+from tests.tls.certificates import issue
 
 EVENT = Event("bounced", envelope(), entry(), NOW)
 
@@ -215,25 +210,8 @@ class Plain(UrlTests):
 
 def certificate(name: str) -> bytes:
     """A key and a certificate for an address, signed by itself, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private + made.public_bytes(serialization.Encoding.PEM)
+    made = issue(name, addresses=[name], authority=True)
+    return made.key_pem + made.pem
 
 
 class Secure(UrlTests):

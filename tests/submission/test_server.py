@@ -1,6 +1,5 @@
 """The submission server, over real sockets."""
 
-import datetime
 import errno
 import os
 import smtplib
@@ -8,10 +7,6 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
 from twisted.internet import reactor
@@ -33,6 +28,7 @@ from smtpclient.submission.server import SubmissionFactory
 from smtpclient.submission.session import GRACE, LONGEST_LINE, Limits
 from tests.submission.conversation import Conversation, talk
 from tests.submission.memory_queue import MemoryQueue, acceptor
+from tests.tls.certificates import issue
 
 ENVELOPE = ["MAIL FROM:<s@x.test>", "RCPT TO:<r@y.test>"]
 CONTENT = "A: 1\r\n\r\nbody\r\n."
@@ -40,22 +36,8 @@ CONTENT = "A: 1\r\n\r\nbody\r\n."
 
 def certificate() -> CertificateOptions:
     """A context with a certificate that nobody has signed but itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example.test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(1))
-        .not_valid_after(now + datetime.timedelta(1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return PrivateCertificate.loadPEM(made.public_bytes(pem) + secret).options()
+    made = issue("mail.example.test")
+    return PrivateCertificate.loadPEM(made.pem + made.key_pem).options()
 
 
 class ServerCase(TestCase):

@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from smtpclient.tls.tlsa import TlsaRecord
 
 DAY = datetime.timedelta(days=1)
+SHA256 = hashes.SHA256()
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 
 
@@ -79,6 +80,7 @@ def issue(
     purposes: Sequence[x509.ObjectIdentifier] = (),
     key: Any = None,
     addresses: Sequence[str] = (),
+    function: hashes.HashAlgorithm | None = SHA256,
 ) -> Issued:
     """
     Make a certificate.
@@ -86,6 +88,7 @@ def issue(
     :param names: DNS subject alternative names.
     :param issuer: None: signed by itself.
     :param days: from when to when it is valid, counted from today.
+    :param function: what is signed with; None: the issuer's key is one that signs without.
     """
     key = key or ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
@@ -107,7 +110,7 @@ def issue(
         builder = builder.add_extension(x509.SubjectAlternativeName(alternative), not common_name)
     if purposes:
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), False)
-    return Issued(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key, issuer)
+    return Issued(builder.sign(issuer.key if issuer else key, function), key, issuer)
 
 
 def authority(name: str = "Test CA", issuer: Issued | None = None) -> Issued:

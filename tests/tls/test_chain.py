@@ -1,10 +1,7 @@
 """Chains to an authority that a record speaks of."""
 
-import datetime
 from collections.abc import Sequence
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from OpenSSL import crypto
 from twisted.trial.unittest import SynchronousTestCase
@@ -84,30 +81,14 @@ class Chains(SynchronousTestCase):
             found[name] = fault([issue("x", issuer=signer)], signer, 1, 0)
             self.assertNotEqual(fault([issue("x", issuer=ROOT)], signer, 1, 0), "")
         self.assertEqual(set(found.values()), {""})
-        self.assertEqual(fault([_ed25519_leaf(), ED25519], ED25519, 1, 0), "")
+        self.assertEqual(fault([issue("x", issuer=ED25519, function=None), ED25519], ED25519, 1, 0), "")
 
     def test_weak_signature(self) -> None:
         """A signature over SHA-1 proves nothing."""
         signer = issue("signer", authority=True, key=rsa.generate_private_key(65537, 2048))
-        weak = _resigned(_signed(signer, hashes.SHA256()), "sha1")
+        weak = _resigned(issue("x", issuer=signer), "sha1")
         for kind in ((0, 0), (1, 0), (0, 1)):
             self.assertNotEqual(fault((weak, signer), signer, *kind), "")
-
-
-def _signed(signer: Issued, algorithm: hashes.HashAlgorithm | None, key: object = None) -> Issued:
-    """A certificate with a signature of this kind."""
-    leaf = issue("x")
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(leaf.certificate.subject)
-        .issuer_name(signer.certificate.subject)
-        .public_key(leaf.key.public_key())
-        .serial_number(7)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-    )
-    return Issued(builder.sign(signer.key, algorithm), leaf.key, signer)  # type: ignore[arg-type]
 
 
 def _resigned(issued: Issued, digest: str) -> Issued:
@@ -118,26 +99,4 @@ def _resigned(issued: Issued, digest: str) -> Issued:
     return Issued(certificate.to_cryptography(), issued.key, issued.issuer)
 
 
-def _ed25519_authority() -> Issued:
-    key = ed25519.Ed25519PrivateKey.generate()
-    name = ROOT.certificate.subject
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(8)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .sign(key, None)
-    )
-    return Issued(certificate, key)
-
-
-ED25519 = _ed25519_authority()
-
-
-def _ed25519_leaf() -> Issued:
-    return _signed(ED25519, None)
+ED25519 = issue("Test CA", authority=True, key=ed25519.Ed25519PrivateKey.generate(), function=None)

@@ -8,12 +8,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.tls.certificate import Presented
-from smtpclient.tls.context import Connecting, ContextProblem, Contexts
+from smtpclient.tls.context import ContextProblem, Contexts
 from smtpclient.tls.credentials import LOOK_AGAIN, CredentialFiles, Credentials
 from smtpclient.tls.level import Level
 from smtpclient.tls.policy import Requirement, TlsPolicy
 from smtpclient.tls.settings import TlsSettings
 from tests.tls.certificates import Issued, authority, issue
+from tests.tls.memory_handshake import shake
 from tests.tls.tls_world import Behaviour
 
 ROOT = authority("root")
@@ -21,22 +22,11 @@ MIDDLE = authority("middle", ROOT)
 LEAF = issue("", ["mx.example"], MIDDLE)
 
 
-def shake(connecting: Connecting, identity: Issued | None) -> tuple[SSL.Connection, SSL.Connection]:
-    """A handshake in memory; the client's and the server's end."""
+def connect(connecting: Connecting, identity: Issued | None) -> tuple[SSL.Connection, SSL.Connection]:
+    """The client's and the server's end of a connection, after the handshake."""
     client = connecting.clientConnectionForTLS(None)  # type: ignore[arg-type]
-    client.set_connect_state()
     server = SSL.Connection(Behaviour(identity).context(), None)
-    server.set_accept_state()
-    for _ in range(6):
-        for here, there in ((client, server), (server, client)):
-            try:
-                here.do_handshake()
-            except SSL.WantReadError:
-                pass
-            try:
-                there.bio_write(here.bio_read(100_000))
-            except SSL.WantReadError:
-                pass
+    shake(client, server)
     return client, server
 
 
@@ -60,7 +50,7 @@ class ContextCase(SynchronousTestCase):
     def presented(self, contexts: Contexts, identity: Issued | None) -> Presented:
         """What a server with this certificate shows."""
         connecting = contexts.connecting(self.policy())
-        client, _ = shake(connecting, identity)
+        client, _ = connect(connecting, identity)
         return connecting.presented(client)
 
 
@@ -106,14 +96,14 @@ class Handshakes(ContextCase):
         """The name of the policy is asked for."""
         for name in ("mx.example.org", ""):
             connecting = self.contexts().connecting(self.policy(servername=name))
-            self.assertEqual((shake(connecting, LEAF)[1].get_servername() or b"").decode(), name)
+            self.assertEqual((connect(connecting, LEAF)[1].get_servername() or b"").decode(), name)
 
     def test_our_certificate(self) -> None:
         """Our certificate has its chain with it."""
         client = issue("client.example", issuer=MIDDLE)
         chain = Path(self.mktemp())
         chain.write_bytes(client.key_pem + client.pem + MIDDLE.pem)
-        connection, _ = shake(self.contexts(chains=(str(chain),)).connecting(self.policy()), LEAF)
+        connection, _ = connect(self.contexts(chains=(str(chain),)).connecting(self.policy()), LEAF)
         certificate = connection.get_certificate()
         assert certificate is not None
         self.assertEqual(certificate.get_subject().CN, "client.example")

@@ -1,6 +1,5 @@
 """Tests for :mod:`smtpclient.tls.sts_fetch` and :mod:`smtpclient.tls.https_client`: real web servers on loopback."""
 
-import datetime
 from typing import Any
 
 from twisted.internet import reactor
@@ -62,7 +61,7 @@ class Fetching(TestCase):
         invalid = ResultType.STS_WEBPKI_INVALID
         rows = {
             AUTHORITY.pair("example.com"): (invalid, "the certificate is for another name"),
-            AUTHORITY.pair(HOST, until=datetime.timedelta(days=-1)): (invalid, "certificate verify failed"),
+            AUTHORITY.pair(HOST, days=-1): (invalid, "certificate verify failed"),
             Authority("Somebody Else").pair(HOST): (invalid, "certificate verify failed"),
         }
         self.assertEqual({pair: await self.failure(self.start(pair)) for pair in rows}, rows)

@@ -2,14 +2,9 @@
 A small world of https for tests: an authority, certificates of it, web servers on loopback, names that lead to them.
 """
 
-import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from OpenSSL import crypto
 from twisted.internet import reactor, ssl
 from twisted.internet.interfaces import IListeningPort
@@ -20,58 +15,25 @@ from zope.interface import implementer
 from smtpclient.dns.answer import Address, Answer, Opaque, Status
 from smtpclient.dns.text_record import TXT
 from smtpclient.interfaces import IResolver
-
-DAY = datetime.timedelta(days=1)
+from tests.tls.certificates import authority, issue
 
 
 class Authority:
     """Signs certificates for names."""
 
     def __init__(self, name: str = "Test Authority") -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = (
-            self._builder(self._name, self._key, -30 * DAY, 30 * DAY)
-            .add_extension(x509.BasicConstraints(True, None), True)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def _builder(
-        self, subject: x509.Name, key: Any, since: datetime.timedelta, until: datetime.timedelta
-    ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now + since)
-            .not_valid_after(now + until)
-        )
+        self._own = authority(name)
+        self.pem = self._own.pem  # as a file that names it holds it
 
     @property
     def trusted(self) -> tuple[crypto.X509, ...]:
         """As a client that trusts it has it."""
-        return (crypto.X509.from_cryptography(self.certificate),)
+        return (crypto.X509.from_cryptography(self._own.certificate),)
 
-    @property
-    def pem(self) -> bytes:
-        """As a file that names it holds it."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-    def pair(self, *names: str, until: datetime.timedelta = DAY) -> bytes:
-        """Key and certificate for names, in PEM; expired where ``until`` is negative."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        certificate = (
-            self._builder(subject, key, -20 * DAY, until)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
-            .sign(self._key, hashes.SHA256())
-        )
-        return key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ) + certificate.public_bytes(serialization.Encoding.PEM)
+    def pair(self, *names: str, days: int = 1) -> bytes:
+        """Key and certificate for names, in PEM; expired where ``days`` is negative."""
+        made = issue(names[0], names, self._own, days=(-20, days))
+        return made.key_pem + made.pem
 
 
 class Page(Resource):
