@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.tls.certificate import Presented
-from smtpclient.tls.context import ContextProblem, Contexts
+from smtpclient.tls.context import Connecting, ContextProblem, Contexts
 from smtpclient.tls.credentials import LOOK_AGAIN, CredentialFiles, Credentials
 from smtpclient.tls.level import Level
 from smtpclient.tls.policy import Requirement, TlsPolicy
