@@ -8,6 +8,8 @@ The rule of all report services: **record first, then mark, then notify**. ``app
 on disk; only then is a recipient marked done. A service that raises costs nothing: the recipient stays queued.
 """
 
+from collections.abc import Callable, Collection
+
 from zope.interface import Attribute, Interface
 
 from smtpclient.dns.answer import Answer
@@ -87,6 +89,23 @@ class ITraceService(Interface):
 
     async def flush(envelope: Envelope, content: IMessageContent) -> None:
         """Send the report of those recorded, if any, and forget the record."""
+
+
+class IRetractingService(Interface):
+    """
+    A bounce or trace service that can take back what it has recorded; one that cannot need not provide this.
+
+    Where a process dies between a record and the mark in the queue file, the recipient is tried again, and may meet
+    another fate. What was recorded first must not be reported then.
+    """
+
+    async def retract(queue_id: str, waiting: Callable[[], Collection[int]]) -> None:
+        """
+        A new attempt begins: forget what is on record of recipients that are still to be delivered.
+
+        :param waiting: tells where their records stand in the queue file; asked only where something is on record.
+        :raises Exception: any; it is only logged.
+        """
 
 
 class IReportServiceMaker(Interface):

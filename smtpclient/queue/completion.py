@@ -29,7 +29,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from smtpclient.interfaces import IBounceService, IDeferService, IMessageContent, ITraceService
+from smtpclient.interfaces import IBounceService, IDeferService, IMessageContent, IRetractingService, ITraceService
 from smtpclient.mail.address import external
 from smtpclient.mail.envelope import Envelope
 from smtpclient.observe.maillog import MailLog
@@ -74,6 +74,11 @@ class Completion:
         self._bounce = bounce
         self._defer = defer
         self._trace = trace
+        self._retracting: list[tuple[str, IRetractingService]] = [
+            (name, IRetractingService(service))
+            for name, service in (("bounce", bounce), ("trace", trace))
+            if IRetractingService.providedBy(service)
+        ]
         self._settings = settings
         self._clock = clock
         self._maillog = maillog
@@ -81,11 +86,24 @@ class Completion:
         self.on_deferred: Callable[[str, float], object] | None = None
 
     async def begin(self, queue_id: str) -> None:
-        """A message that has been tried before is about to be tried again: why it had to wait is history."""
+        """
+        A message that has been tried before is about to be tried again: why it had to wait is history.
+
+        So is what a process that died had recorded of recipients and not marked: they may meet another fate now.
+        """
         try:
             await self._defer.forget(queue_id)
         except Exception as error:
             self._complain("defer", "cannot forget earlier reasons", queue_id, error)
+        for name, service in self._retracting:
+            try:
+                await service.retract(queue_id, lambda: self._waiting(queue_id))
+            except Exception as error:
+                self._complain(name, "cannot take back what was recorded and not marked", queue_id, error)
+
+    def _waiting(self, queue_id: str) -> list[int]:
+        """Where the records of recipients stand that are still to be delivered."""
+        return [recipient.offset for recipient in self._spool.read(queue_id).recipients]
 
     async def finish(self, tally: Tally) -> Ending:
         """Report, then remove the message or let it wait."""

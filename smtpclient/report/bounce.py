@@ -8,9 +8,11 @@ Does not: decide what is a failure (``smtpclient.smtp.verdict``), mark recipient
 (``smtpclient.delivery.settlement``).
 """
 
+from collections.abc import Callable, Collection
+
 from zope.interface import implementer
 
-from smtpclient.interfaces import IBounceService, IMessageContent
+from smtpclient.interfaces import IBounceService, IMessageContent, IRetractingService
 from smtpclient.mail.envelope import Envelope
 from smtpclient.mail.outcome import Outcome
 from smtpclient.report.entry import from_outcome
@@ -20,7 +22,7 @@ from smtpclient.report.notification import Notification
 KIND = "bounce"
 
 
-@implementer(IBounceService)
+@implementer(IBounceService, IRetractingService)
 class QueueBounces:
     """What Postfix does with bounce(8)."""
 
@@ -45,3 +47,11 @@ class QueueBounces:
         entries = await self._journal.read(KIND, envelope.queue_id)
         await self._notification.failed(envelope, entries, content)
         self._journal.forget(KIND, envelope.queue_id)
+
+    async def retract(self, queue_id: str, waiting: Callable[[], Collection[int]]) -> None:
+        """
+        A new attempt begins: what was recorded of recipients and never marked does not hold.
+
+        :raises OSError: when the record cannot be read or changed.
+        """
+        await self._journal.retract(KIND, queue_id, waiting)

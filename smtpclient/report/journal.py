@@ -16,12 +16,14 @@ Promises:
 
 Does not: decide who hears of what (``smtpclient.report.notification``).
 
-Known limits: an entry that was complete on disk when the power failed, but had not been confirmed, is read as
-recorded; its recipient is still queued, so the sender may hear of a failure that a later attempt undoes.
+Known limits: an entry that was complete on disk when the process died, but whose recipient was not marked, is read as
+recorded until :meth:`Journal.retract`, which reads the file in one go.
 """
 
 import errno
 import os
+import re
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from twisted.internet.defer import Deferred
@@ -41,6 +43,14 @@ BLOCK = 65536
 LOCK_RETRY = 0.05
 LOCK_PATIENCE = 10.0
 """Seconds between tries, and in all, for a file that another process has locked."""
+
+
+_PARAGRAPH = re.compile(rb"(?:[^\n]+\n)+")
+
+
+def _offset(kind: str, paragraph: bytes) -> int | None:
+    """Where the recipient of an entry has its record in the queue file; None: this is no entry."""
+    return next((entry.recipient.offset for entry in EntryParser(kind).feed(paragraph + b"\n")), None)
 
 
 class _Batch:
@@ -106,6 +116,31 @@ class Journal:
         finally:
             self._files.close(fd)
         return newest(entries)
+
+    async def retract(self, kind: str, queue_id: str, waiting: Callable[[], Collection[int]]) -> None:
+        """
+        Blank out the entries of recipients that are still to be delivered; the others stay where they are.
+
+        Whatever of it a crash leaves undone is an entry or is none.
+
+        :param waiting: where the records of such recipients stand in the queue file; asked only if there is a file.
+        :raises OSError: when the file cannot be read or written.
+        """
+        path = self._spool.journal_path(kind, queue_id)
+        try:
+            fd = self._files.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return
+        try:
+            await self._lock(fd, path)
+            offsets, data = frozenset(waiting()), self._files.pread(fd, self._files.fstat(fd).st_size, 0)
+            stale = [found for found in _PARAGRAPH.finditer(data) if _offset(kind, found[0]) in offsets]
+            for found in stale:
+                self._files.pwrite(fd, b"\n" * len(found[0]), found.start())
+            if stale:
+                await self._files.sync(fd)
+        finally:
+            self._files.close(fd)
 
     def forget(self, kind: str, queue_id: str) -> None:
         """

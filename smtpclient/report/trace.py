@@ -12,9 +12,11 @@ For a server that speaks LMTP the report says ``relayed`` too, as Postfix's does
 a mailbox is behind it.
 """
 
+from collections.abc import Callable, Collection
+
 from zope.interface import implementer
 
-from smtpclient.interfaces import IMessageContent, ITraceService
+from smtpclient.interfaces import IMessageContent, IRetractingService, ITraceService
 from smtpclient.mail.envelope import Envelope, Notify
 from smtpclient.mail.outcome import Outcome
 from smtpclient.report.entry import from_outcome
@@ -29,7 +31,7 @@ def is_due(outcome: Outcome) -> bool:
     return Notify.SUCCESS in outcome.recipient.notify and not outcome.relayed_dsn
 
 
-@implementer(ITraceService)
+@implementer(ITraceService, IRetractingService)
 class QueueTraces:
     """What Postfix does with trace(8)."""
 
@@ -57,3 +59,11 @@ class QueueTraces:
         entries = await self._journal.read(KIND, envelope.queue_id)
         await self._notification.delivered(envelope, entries, content)
         self._journal.forget(KIND, envelope.queue_id)
+
+    async def retract(self, queue_id: str, waiting: Callable[[], Collection[int]]) -> None:
+        """
+        A new attempt begins: what was recorded of recipients and never marked does not hold.
+
+        :raises OSError: when the record cannot be read or changed.
+        """
+        await self._journal.retract(KIND, queue_id, waiting)
