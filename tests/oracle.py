@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
@@ -46,31 +47,49 @@ def run(oracle: Path, *words: str | Path) -> str:
     return "".join(lines)
 
 
-def main() -> int:
-    """Run one profile; the exit code is the verdict."""
-    options = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0].strip())
-    options.add_argument("--profile", choices=sorted(RECORDED), default="seed")
+def located(options: argparse.ArgumentParser) -> tuple[argparse.Namespace, Path]:
+    """The command line, and where the oracle is that it names."""
     options.add_argument("oracle", type=Path, metavar="DIR", help="where run_agent.py and compare.py are")
     arguments = options.parse_args()
     oracle = arguments.oracle.resolve()
     if not (oracle / "run_agent.py").exists():
         options.error(f"there is no run_agent.py in {oracle}")
-    profile = arguments.profile
+    return arguments, oracle
+
+
+def judged(oracle: Path, profile: str, agent: Sequence[str], recorded: Sequence[str], total: re.Pattern[str]) -> int:
+    """
+    Have an agent deliver, and compare.
+
+    :param profile: a name in ``tests/oracle.floor``.
+    :param agent: what ``run_agent.py`` is told of the agent.
+    :param recorded: what ``compare.py`` is told of the outcomes to compare with.
+    :param total: how it says how many match, first of all numbers.
+    :return: the exit code: whether enough match.
+    """
     WORK.mkdir(parents=True, exist_ok=True)
     ours = WORK / f"{profile}.json"
     ours.unlink(missing_ok=True)
-    agent = ["--agent", "agents.smtpclient:SmtpclientAgent", "--profile", profile]
     run(oracle, "run_agent.py", *agent, "--workdir", WORK / profile, "--out", ours)
     if not ours.exists():
-        print("the scenarios did not run")
+        print("nothing did run")
         return 1
-    total = TOTAL.search(run(oracle, "compare.py", "-q", *RECORDED[profile], ours))
-    matching = int(total[1]) if total else 0
+    found = total.search(run(oracle, "compare.py", "-q", *recorded, ours))
+    matching = int(found[1]) if found else 0
     wanted = floor(profile)
     print(f"{profile}: {matching} match, {wanted} must (tests/oracle.floor)")
     if matching > wanted:
         print(f"raise the floor in {FLOOR.name} to {matching}")
     return 0 if matching >= wanted else 1
+
+
+def main() -> int:
+    """Run one profile; the exit code is the verdict."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0].strip())
+    options.add_argument("--profile", choices=sorted(RECORDED), default="seed")
+    arguments, oracle = located(options)
+    agent = ["--agent", "agents.smtpclient:SmtpclientAgent", "--profile", arguments.profile]
+    return judged(oracle, arguments.profile, agent, RECORDED[arguments.profile], TOTAL)
 
 
 if __name__ == "__main__":
