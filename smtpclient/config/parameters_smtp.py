@@ -13,6 +13,21 @@ _STRING, _LIST, _TABLES = Kind.STRING, Kind.LIST, Kind.TABLES
 TIMEOUT_ROWS = section(
     "SMTP client: time limits",
     Row("smtp_connect_timeout", _TIME, "30s", "For a TCP connection; 0 leaves it to the system.", minimum=0),
+    Row(
+        "smtp_connect_stagger_time",
+        _TIME,
+        "0.25s",
+        "How long an address may be neither open nor refused before another of the same preference is called beside "
+        "it; 0 means that addresses are only called one after the other.",
+        minimum=0,
+    ),
+    Row(
+        "smtp_slow_address_time_limit",
+        _TIME,
+        "10m",
+        "How long an address that was not open in time goes last among those of its preference; 0 means not at all.",
+        minimum=0,
+    ),
     Row("smtp_helo_timeout", _TIME, "300s", "For the greeting, and for EHLO or HELO and its reply.", minimum=1),
     Row(
         "smtp_xforward_timeout",

@@ -27,6 +27,7 @@ from smtpclient.delivery.domain_tls import DomainTls
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.pool import Pool, PoolSettings
+from smtpclient.delivery.reachability import Reachability
 from smtpclient.delivery.security import Security
 from smtpclient.delivery.settlement import Conclude, Settlement
 from smtpclient.dns.exchangers import ExchangerLookup, ExchangerSettings
@@ -214,6 +215,8 @@ class Delivery:
             parameters.integer("debug_peer_level"),
             transcripts=not {"protocol", "policy"}.isdisjoint(parameters.words("notify_classes")),
             status_filter=StatusFilter(filters, self._maillog) if filters else None,
+            reachability=Reachability(parameters.seconds("smtp_slow_address_time_limit")),
+            stagger=parameters.seconds("smtp_connect_stagger_time"),
         )
 
     async def _in_thread(self, respond: Callable[[bytes], bytes], challenge: bytes) -> bytes:

@@ -40,6 +40,7 @@ from functools import partial
 from twisted.logger import Logger
 
 from smtpclient.delivery import require_tls
+from smtpclient.delivery.calling import Calling, Line
 from smtpclient.delivery.ledger import Ledger, Settle
 from smtpclient.delivery.login import Login
 from smtpclient.delivery.means import Means
@@ -162,21 +163,27 @@ class Attempt:
         limit = self._means.settings.session_limit
         opening = self._opening()
         best = min((exchanger.preference for exchanger in hosts.addresses), default=0)
-        for number, exchanger in enumerate(hosts.addresses):
-            if not self._ledger.left or (limit and self._sessions >= limit):
-                return
-            is_best = exchanger.preference == best
-            last = last_site and number == len(hosts.addresses) - 1
-            try:
-                policy = await self._policy(site, hosts, exchanger)
-            except Barred as barred:
-                self._ledger.note(barred.verdict, None)
-                continue
-            # A session to a worse exchanger, or to a relay, is none that a new message would get.
-            login, park = self._login(exchanger, site), is_best and first_site
-            visit = _Visit(opening, exchanger, hosts.destination.host, login, is_best, last, last_site, park)
-            if await self._visit(visit, policy) and self._ledger.left:
-                await self._visit(visit, IN_CLEAR)
+        calling = Calling(self._means.caller, hosts.addresses, partial(self._policy, site, hosts))
+        try:
+            while self._ledger.left and not (limit and self._sessions >= limit):
+                called = await calling.next()
+                if called is None:
+                    return
+                if isinstance(called.line, Barred):
+                    self._ledger.note(called.line.verdict, None)
+                    continue
+                exchanger, last = called.exchanger, last_site and called.last
+                is_best = exchanger.preference == best
+                # A session to a worse exchanger, or to a relay, is none that a new message would get.
+                login, park = self._login(exchanger, site), is_best and first_site
+                visit = _Visit(opening, exchanger, hosts.destination.host, login, is_best, last, last_site, park)
+                if await self._visit(visit, called.policy, called.line) and self._ledger.left:
+                    await self._visit(visit, IN_CLEAR, await calling.again(exchanger))
+        except BaseException:
+            calling.drop()
+            raise
+        finally:
+            calling.close()
 
     def _login(self, exchanger: Exchanger, site: str) -> Login | None:
         logins = self._means.logins
@@ -189,7 +196,7 @@ class Attempt:
         requirement = security.requirement(site, self._request.envelope.tls)
         return await security.policy(requirement, site, hosts, exchanger)
 
-    async def _visit(self, visit: "_Visit", policy: TlsPolicy) -> bool:
+    async def _visit(self, visit: "_Visit", policy: TlsPolicy, line: Line) -> bool:
         """Try one address; whether it shall be tried once more, in clear text."""
         security = self._means.security
         queue_id = self._request.envelope.queue_id
@@ -200,7 +207,7 @@ class Attempt:
         is_stranger = visit.login is None
         may_go_clear = is_stranger and security is not None and security.may_go_clear(policy, self._request)
         opened = await visit.opening.open(
-            visit.exchanger, visit.next_hop, best=visit.is_best, secure=secure, login=visit.login
+            visit.exchanger, visit.next_hop, best=visit.is_best, secure=secure, login=visit.login, line=line
         )
         self._ledger.connected()
         if isinstance(opened, NoSession):

@@ -22,10 +22,19 @@ from smtpclient.smtp.channel import Channel
 
 _FOR_EVER = 3600.0
 _LONGEST_PATH = 107  # bytes that a socket's address has room for
+_NO_WAY = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
 
 
 class Unreachable(Exception):
     """No connection came about; the text is the system's own."""
+
+
+class NoAnswer(Unreachable):
+    """Nobody answered in time."""
+
+
+class NoRoute(Unreachable):
+    """The network knows no way there from here, and said so."""
 
 
 class Shortage(Exception):
@@ -138,8 +147,18 @@ class Connector:
 
 def _failure(why: BaseException | None) -> Exception:
     """What a failure to connect means."""
-    is_ours = why is not None and shortage.is_one(why)
-    return Shortage(_words(why)) if is_ours else Unreachable(_words(why))
+    words = _words(why)
+    if why is not None and shortage.is_one(why):
+        return Shortage(words)
+    if isinstance(why, error.TimeoutError) or _number(why) == errno.ETIMEDOUT:
+        return NoAnswer(words)
+    return NoRoute(words) if _number(why) in _NO_WAY else Unreachable(words)
+
+
+def _number(why: BaseException | None) -> int | None:
+    """The system's number for a failure to connect."""
+    number = getattr(why, "osError", None) or getattr(why, "errno", None)
+    return number if isinstance(number, int) else None
 
 
 def _words(why: BaseException | None) -> str:
@@ -148,7 +167,7 @@ def _words(why: BaseException | None) -> str:
         return "Connection timed out"
     if isinstance(why, error.ConnectionRefusedError):
         return "Connection refused"
-    number = getattr(why, "osError", None) or getattr(why, "errno", None)
-    if isinstance(number, int):
+    number = _number(why)
+    if number is not None:
         return os.strerror(number)
     return str(why) or type(why).__name__

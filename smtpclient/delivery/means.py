@@ -3,16 +3,18 @@ What delivery attempts work with, and how they walk: one value for all attempts 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery import destination
+from smtpclient.delivery.calling import Caller
 from smtpclient.delivery.connector import Connector
 from smtpclient.delivery.destination import Destination
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.pool import Pool
+from smtpclient.delivery.reachability import Reachability
 from smtpclient.delivery.security import Security
 from smtpclient.dns.exchangers import Exchanger, ExchangerLookup, Exchangers
 from smtpclient.mail.envelope import Envelope
@@ -76,6 +78,8 @@ class Means:
     :param logins: where to log in, and as whom; None: nowhere.
     :param debug_level: how much of the dialogue with ``debug_peers`` is logged: 1: the lines, 2: times, too.
     :param transcripts: remember what is said, for the postmaster.
+    :param reachability: what is remembered of addresses.
+    :param stagger: see :class:`smtpclient.delivery.calling.Caller`.
     :param status_filter: replaces the status of outcomes; None: none does.
     :param lmtp: the same for the transport of that name; None: nobody asks for it.
     """
@@ -95,17 +99,26 @@ class Means:
     transcripts: bool = True
     lmtp: "Means | None" = None
     status_filter: StatusFilter | None = None
+    reachability: Reachability = field(default_factory=Reachability)
+    stagger: float = 0.25
+
+    @property
+    def caller(self) -> Caller:
+        """What addresses are called with."""
+        return Caller(self.connector, self.reachability, self.clock, self.maillog, self.stagger)
 
     def of(self, transport: str) -> "Means":
         """What a transport works with."""
         return self.lmtp if transport == "lmtp" and self.lmtp is not None else self
 
     async def find(self, where: Destination) -> Exchangers:
-        """The servers of a destination."""
+        """The servers of a destination; what does not answer is last among its equals."""
         if where.path:
             # A socket has no host but this one.
             return Exchangers(where, (Exchanger(self.settings.own_name, where.path, 0, 0),))
-        return await self.lookup.find(where)
+        found = await self.lookup.find(where)
+        addresses = self.reachability.arrange(found.addresses, self.clock.seconds())
+        return found if addresses == found.addresses else replace(found, addresses=addresses)
 
     async def close(self) -> None:
         """Say goodbye on all parked sessions."""

@@ -95,6 +95,7 @@ class Opening:
         best: bool,
         secure: Secure | None = None,
         login: Login | None = None,
+        line: Channel | Unreachable | Shortage | None = None,
     ) -> Session | NoSession:
         """
         Connect to one address, introduce ourselves and log in.
@@ -103,11 +104,12 @@ class Opening:
         :param best: this server is among the best of its destination.
         :param secure: gives TLS with the server; None: without.
         :param login: ours at the server; None: there is none.
+        :param line: what calling the address has come to; None: it has not been called.
         """
         peer = Peer(exchanger.host, exchanger.address, exchanger.port)
         securing = secure(peer) if secure is not None else None
         try:
-            channel = await self._connector.connect(exchanger.address, exchanger.port)
+            channel = await self._channel(exchanger, line)
         except Shortage as why:
             return NoSession(verdict.no_resource(str(why)), shortage=True)
         except Unreachable as why:
@@ -126,6 +128,13 @@ class Opening:
         except BaseException:
             channel.abort()
             raise
+
+    async def _channel(self, exchanger: Exchanger, line: Channel | Unreachable | Shortage | None) -> Channel:
+        if line is None:
+            return await self._connector.connect(exchanger.address, exchanger.port)
+        if isinstance(line, Channel):
+            return line
+        raise line
 
     async def _introduce(
         self,

@@ -10,7 +10,7 @@ keep a share, so that a destination whose IPv6 does not work is still reached ov
 Promises: the result depends on the arguments alone; sorting keeps the order of what is equal.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -93,3 +93,24 @@ def limit(exchangers: Sequence[Exchanger], most: int, balance: bool) -> tuple[Ex
             room[family(exchanger.address)] -= 1
             kept.append(exchanger)
     return tuple(kept)
+
+
+def last_of_equals(exchangers: Sequence[Exchanger], is_last: Callable[[Exchanger], bool]) -> tuple[Exchanger, ...]:
+    """
+    Put some of them behind the others of their preference.
+
+    :param exchangers: by preference.
+    """
+    return tuple(sorted(exchangers, key=lambda exchanger: (exchanger.preference, is_last(exchanger))))
+
+
+def beside(waiting: Sequence[Exchanger], called: Sequence[Exchanger]) -> Exchanger:
+    """
+    Which address to call while others do not answer.
+
+    :param waiting: those to choose from, in order; not empty.
+    :param called: those that do not answer.
+    :return: the first of a family that was not called, or the first.
+    """
+    families = {family(exchanger.address) for exchanger in called}
+    return next((exchanger for exchanger in waiting if family(exchanger.address) not in families), waiting[0])

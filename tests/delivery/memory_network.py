@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent
 from twisted.test import iosim
 
@@ -58,11 +58,17 @@ class MemoryConnector:
     Connects to scripted servers in memory, in place of a ``Connector``.
 
     :ivar attempts: every address that was tried.
+    :ivar times: when that was, on the clock.
+    :ivar delays: how long it takes until an address answers, seconds; others answer at once.
+    :ivar under_way: the addresses that have been called and have not answered.
     :ivar sessions: every connection that came about, by address.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.times: list[float] = []
+        self.delays: dict[str, float] = {}
+        self.under_way: list[str] = []
         self.scripts: dict[str, Script | str | Exception] = {}
         self.attempts: list[str] = []
         self.sessions: dict[str, list[ScriptedSession]] = {}
@@ -71,6 +77,13 @@ class MemoryConnector:
     async def connect(self, address: str, port: int) -> Channel:
         """A connection to the scripted server at an address, or the reason that stands there."""
         self.attempts.append(address)
+        self.times.append(self._clock.seconds())
+        if address in self.delays:
+            self.under_way.append(address)
+            try:
+                await deferLater(self._clock, self.delays[address])
+            finally:
+                self.under_way.remove(address)
         script = self.scripts[address]
         if isinstance(script, str):
             raise Unreachable(script)

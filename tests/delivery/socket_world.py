@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.logger import LogEvent
+from twisted.trial.unittest import TestCase
 
 from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.connector import Connector, ConnectorSettings
@@ -102,3 +103,18 @@ def unused_port(address: str = "127.0.0.1") -> int:
         number = probe.getsockname()[1]
     assert isinstance(number, int)
     return number
+
+
+def silent_port(case: TestCase) -> int:
+    """A port at 127.0.0.1 that answers no SYN while a test runs: its queue is full."""
+    full, *fillers = (socket.socket() for _ in range(3))
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(full.getsockname())
+    for each in (full, *fillers):
+        case.addCleanup(each.close)
+    port = full.getsockname()[1]
+    assert isinstance(port, int)
+    return port

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.connector import Connector, ConnectorSettings, Shortage, Unreachable
+from tests.delivery.socket_world import silent_port
 from tests.smtp.scripted_server import Script, ScriptedServer
 
 
@@ -111,20 +112,6 @@ class Sockets(TestCase):
         await channel.gone()
         return ""
 
-    def silent_port(self) -> int:
-        """A port that answers no SYN: its queue is full."""
-        full, *fillers = (socket.socket() for _ in range(3))
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        for each in (full, *fillers):
-            self.addCleanup(each.close)
-        port = full.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
     async def test_connects(self) -> None:
         """A server that listens is reached, over IPv4 and IPv6, and small writes are sent at once."""
         for address in ("127.0.0.1", "127.9.9.9", "::1"):
@@ -158,11 +145,11 @@ class Sockets(TestCase):
 
     async def test_timeout(self) -> None:
         """A host that does not answer is given up after the limit."""
-        self.assertEqual(await self.words("127.0.0.1", self.silent_port(), timeout=0.3), "Connection timed out")
+        self.assertEqual(await self.words("127.0.0.1", silent_port(self), timeout=0.3), "Connection timed out")
 
     async def test_cancelled(self) -> None:
         """Who is cancelled while it connects is told so, and not that the host cannot be reached."""
-        connecting = Deferred.fromCoroutine(self.connector().connect("127.0.0.1", self.silent_port()))
+        connecting = Deferred.fromCoroutine(self.connector().connect("127.0.0.1", silent_port(self)))
         connecting.cancel()
         self.failureResultOf(connecting, CancelledError)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpclient.dns.order import Exchanger, arrange, limit, truncate_at_self
+from smtpclient.dns.order import Exchanger, arrange, beside, last_of_equals, limit, truncate_at_self
 
 
 def exchangers(text: str) -> tuple[Exchanger, ...]:
@@ -106,3 +106,22 @@ class Limiting(SynchronousTestCase):
         self.assertEqual([e for e in found if e in kept], list(kept))
         if most > 1:
             self.assertEqual({":" in e.address for e in kept}, {":" in e.address for e in found})
+
+
+class Silent(SynchronousTestCase):
+    """What does not answer."""
+
+    def test_last_of_equals(self) -> None:
+        """Those that are to be last change places with their equals only; the others keep their order."""
+        found = exchangers("10:4a 10:6b 10:4c 20:4d 20:4e 30:4f")
+        got = last_of_equals(found, lambda exchanger: exchanger.host in "acdf")
+        self.assertEqual(words(got), "10:6b 10:4a 10:4c 20:4e 20:4d 30:4f")
+
+    def test_beside(self) -> None:
+        """Beside one that does not answer: the first of the other family; where there is none, the first."""
+        found = {
+            (waiting, called): words((beside(exchangers(waiting), exchangers(called)),))
+            for waiting in ("10:6a 10:4b 10:4c", "10:6a")
+            for called in ("10:6x", "10:4x", "10:6x 10:4x")
+        }
+        self.assertEqual([*found.values()], ["10:4b", "10:6a", "10:6a", "10:6a", "10:6a", "10:6a"])
