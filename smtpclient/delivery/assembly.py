@@ -157,20 +157,16 @@ class Delivery:
             resolver = Resolver.for_servers(
                 reactor, self.random, parameters.words("dns_servers"), parameters.seconds("dns_timeout")
             )
-
-        def warn(sentence: str) -> None:
-            self._maillog.warning("smtp", sentence)
-
         own = OwnAddresses(
             parameters.words("inet_interfaces"),
             parameters.words("proxy_interfaces"),
             reactor.seconds,
             native,
-            warn=warn,
+            warn=self._warn,
         )
 
         def lookup(settings: ExchangerSettings) -> ExchangerLookup:
-            return ExchangerLookup(resolver, settings, self.random, native, own, warn)
+            return ExchangerLookup(resolver, settings, self.random, native, own, self._warn)
 
         self.domains = DomainTls(parameters, resolver, self.files, reactor, self.random, self._maillog)
         hosts = lookup(ExchangerSettings.from_parameters(parameters))
@@ -186,7 +182,7 @@ class Delivery:
             lmtp,
             settings=dataclasses.replace(lmtp.settings, lmtp=True, own_name=parameters.text("myhostname")),
             dialogue=lmtp.dialogue.as_lmtp(assume_final=parameters.boolean("lmtp_assume_final")),
-            connector=Connector(reactor, reactor, sockets),
+            connector=Connector(reactor, reactor, sockets, self._warn),
         )
         return Agent(dataclasses.replace(means, lmtp=lmtp))
 
@@ -203,7 +199,7 @@ class Delivery:
             WalkSettings.from_parameters(parameters),
             DialogueSettings.from_parameters(parameters, self._maillog),
             lookup,
-            Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters)),
+            Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters), self._warn),
             Pool(PoolSettings.from_parameters(parameters), reactor),
             reactor,
             self._maillog,
@@ -218,6 +214,9 @@ class Delivery:
             reachability=Reachability(parameters.seconds("smtp_slow_address_time_limit")),
             stagger=parameters.seconds("smtp_connect_stagger_time"),
         )
+
+    def _warn(self, sentence: str) -> None:
+        self._maillog.warning("smtp", sentence)
 
     async def _in_thread(self, respond: Callable[[bytes], bytes], challenge: bytes) -> bytes:
         """Compute what may take long where it holds up nobody."""

@@ -7,6 +7,7 @@ connected to by its path.
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,10 @@ class Shortage(Exception):
     """This machine has no more of something that a connection needs; the text is the system's own."""
 
 
+class CannotBind(Unreachable):
+    """Our end cannot have the address that is set for it; the text is the system's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectorSettings:
     """
@@ -49,12 +54,14 @@ class ConnectorSettings:
     :param timeout: for one address, seconds; 0 leaves it to the system.
     :param bind_address: the local address for IPv4; empty: any.
     :param bind_address6: the same for IPv6.
+    :param bind_enforce: without that address there is no connection; else it comes from any.
     :param directory: where paths of UNIX sockets begin that do not begin with a slash.
     """
 
     timeout: float = 30.0
     bind_address: str = ""
     bind_address6: str = ""
+    bind_enforce: bool = False
     directory: str = ""
 
     @classmethod
@@ -64,6 +71,7 @@ class ConnectorSettings:
             parameters.seconds("smtp_connect_timeout"),
             parameters.text("smtp_bind_address"),
             parameters.text("smtp_bind_address6"),
+            parameters.boolean("smtp_bind_address_enforce"),
         )
 
 
@@ -74,6 +82,7 @@ class _ChannelFactory(ClientFactory):
         self._clock = clock
         self.connected: Deferred[Channel] = Deferred(self._cancel)
         self.connector: IConnector | None = None
+        self.binds = False  # to an address of our own
         self._cancelled = False
 
     def _cancel(self, _: Deferred[Channel]) -> None:
@@ -89,7 +98,10 @@ class _ChannelFactory(ClientFactory):
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         # Who was cancelled does not hear that it is the host's fault.
         if not self._cancelled:
-            self.connected.errback(Failure(_failure(reason.value)))
+            why = _failure(reason.value)
+            if self.binds and reason.check(error.ConnectBindError) and not isinstance(why, Shortage):
+                why = CannotBind(str(why))
+            self.connected.errback(Failure(why))
 
 
 class _AnnouncedChannel(Channel):
@@ -107,24 +119,43 @@ class Connector:
     Makes connections.
 
     :param reactor: provides ``IReactorTCP``, and ``IReactorUNIX`` where there are UNIX sockets to connect to.
+    :param warn: takes a sentence for the operator.
     """
 
-    def __init__(self, reactor: Any, clock: IReactorTime, settings: ConnectorSettings) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        clock: IReactorTime,
+        settings: ConnectorSettings,
+        warn: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._settings = settings
+        self._warn = warn
 
     async def connect(self, address: str, port: int) -> Channel:
         """
         Connect to an address literal; with port 0, to the UNIX socket at that path.
 
+        :raises CannotBind: when our end cannot have the address that it must have.
         :raises Unreachable: when it does not come about in time.
         :raises Shortage: when it is this machine that cannot.
         """
         if not port:
             return await self._connect_unix(address)
         local = self._settings.bind_address6 if ":" in address else self._settings.bind_address
+        try:
+            return await self._connect_tcp(address, port, local)
+        except CannotBind as why:
+            self._warn(f"bind {local}: {why}")
+            if self._settings.bind_enforce:
+                raise
+        return await self._connect_tcp(address, port, "")
+
+    async def _connect_tcp(self, address: str, port: int, local: str) -> Channel:
         factory = _ChannelFactory(self._clock)
+        factory.binds = bool(local)
         try:
             factory.connector = self._reactor.connectTCP(
                 address, port, factory, self._settings.timeout or _FOR_EVER, (local, 0) if local else None

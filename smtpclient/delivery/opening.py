@@ -13,7 +13,7 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from smtpclient.delivery.connector import Connector, Shortage, Unreachable
+from smtpclient.delivery.connector import CannotBind, Connector, Shortage, Unreachable
 from smtpclient.delivery.login import Login, protection, without_login
 from smtpclient.delivery.session import Session
 from smtpclient.dns.exchangers import Exchanger
@@ -112,6 +112,8 @@ class Opening:
             channel = await self._channel(exchanger, line)
         except Shortage as why:
             return NoSession(verdict.no_resource(str(why)), shortage=True)
+        except CannotBind:
+            return NoSession(verdict.cannot_bind())
         except Unreachable as why:
             if securing is not None:
                 securing.unreachable(str(why))

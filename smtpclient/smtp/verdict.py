@@ -23,6 +23,7 @@ time-out                       deferred     4.4.2         ``conversation with H[
 reply without end              deferred     4.5.0         ``host H[A] sent a reply without end while ...``
 2xx, 3xx before the dot        deferred     4.5.0         ``Protocol error: host H[A] said: ... (before ...)``
 no connection                  deferred     4.4.1         ``connect to H[A]:P: Connection refused``
+our end has not its address    deferred     4.4.0         ``server configuration error``
 no local resource for one      deferred     4.3.0         ``local resource shortage: Too many open files``
 STARTTLS required, not offered deferred     4.7.4         ``TLS is required, but was not offered by host H[A]``
 STARTTLS required, refused     as above     as above      ``TLS is required, but host H[A] refused to start TLS: ...``
@@ -213,6 +214,11 @@ def no_resource(why: str) -> Verdict:
 def unreachable(peer: Peer, why: str) -> Verdict:
     """No connection came about."""
     return Verdict(Disposition.DEFERRED, "4.4.1", f"connect to {peer}: {why}", site=True)
+
+
+def cannot_bind() -> Verdict:
+    """Our end cannot have the address that it must have; what is wrong with it is in the log."""
+    return Verdict(Disposition.DEFERRED, "4.4.0", "server configuration error", site=True)
 
 
 def tls_not_offered(peer: Peer) -> Verdict:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.attempt import Attempt
-from smtpclient.delivery.connector import Shortage
+from smtpclient.delivery.connector import CannotBind, Shortage
 from smtpclient.delivery.means import WalkSettings
 from smtpclient.delivery.pool import PoolSettings
 from smtpclient.dns.exchangers import Exchangers
@@ -747,6 +747,14 @@ class Watching(SynchronousTestCase):
         words = "local resource shortage: Too many open files"
         self.assertEqual((error_class, transcript, peer, reason), ("resource", (), None, words))
         self.assertEqual(result.outcomes[0].reason, words)
+
+    def test_our_end_has_not_its_address(self) -> None:
+        """It waits, and not because of the server; one of the other family may do."""
+        world = World({"a": CannotBind("Cannot assign requested address")})
+        result = world.deliver()
+        self.assertEqual((short(result), result.outcomes[0].reason), (["deferred 4.4.0"], "server configuration error"))
+        world = World({"a": CannotBind("Cannot assign requested address"), "b": GOOD})
+        self.assertEqual(short(world.deliver()), ["sent 2.0.0"])
 
     def test_shortage_while_reading(self) -> None:
         """Content that cannot be opened for want of files is such a shortage, too."""

@@ -189,6 +189,7 @@ class WithoutDialogue(SynchronousTestCase):
             (DEFERRED, "4.4.1", f"connect to {host}:25: Connection refused"): verdict.unreachable(
                 PEER, "Connection refused"
             ),
+            (DEFERRED, "4.4.0", "server configuration error"): verdict.cannot_bind(),
             (BOUNCED, "5.3.4", f"message size 5000 exceeds size limit 1000 of server {host}"): verdict.too_big(
                 PEER, 5000, 1000
             ),
@@ -214,6 +215,7 @@ class WithoutDialogue(SynchronousTestCase):
     def test_which_concern_the_server(self) -> None:
         """A server that cannot be reached, or is ourselves, is of no use to other recipients either."""
         self.assertTrue(verdict.unreachable(PEER, "why").site)
+        self.assertTrue(verdict.cannot_bind().site)
         self.assertTrue(verdict.loops("a.example", best=False).site)
         self.assertFalse(verdict.too_big(PEER, 2, 1).site)
         self.assertFalse(verdict.local_data(PEER, "why").site)
