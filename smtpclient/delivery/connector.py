@@ -8,13 +8,14 @@ connected to by its path.
 import errno
 import os
 from collections.abc import Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet import error
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IConnector, IReactorTime
-from twisted.internet.protocol import ClientFactory
+from twisted.internet.protocol import ClientFactory, connectionDone
 from twisted.python.failure import Failure
 
 from smtpclient.config.parameters import Parameters
@@ -78,8 +79,9 @@ class ConnectorSettings:
 class _ChannelFactory(ClientFactory):
     noisy = False
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, on_end: Callable[[], None] | None) -> None:
         self._clock = clock
+        self._on_end = on_end
         self.connected: Deferred[Channel] = Deferred(self._cancel)
         self.connector: IConnector | None = None
         self.binds = False  # to an address of our own
@@ -91,8 +93,9 @@ class _ChannelFactory(ClientFactory):
             self.connector.stopConnecting()
 
     def buildProtocol(self, addr: IAddress | None) -> Channel:
-        channel = _AnnouncedChannel(self._clock)
+        channel = CountedChannel(self._clock)
         channel.announce = self.connected
+        channel.on_end = self._on_end
         return channel
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
@@ -104,14 +107,31 @@ class _ChannelFactory(ClientFactory):
             self.connected.errback(Failure(why))
 
 
-class _AnnouncedChannel(Channel):
-    """Says when it is connected."""
+class CountedChannel(Channel):
+    """
+    Says when it is connected, and when it is not any more.
+
+    :ivar on_end: called when the connection is closed on our side, or lost; possibly twice.
+    """
 
     announce: Deferred[Channel]
+    on_end: Callable[[], None] | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self.announce.callback(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended()  # first: whoever waits for the end finds it has been told
+        super().connectionLost(reason)
+
+    def close(self) -> None:
+        super().close()
+        self._ended()
+
+    def _ended(self) -> None:
+        if self.on_end is not None:
+            self.on_end()
 
 
 class Connector:
@@ -134,16 +154,17 @@ class Connector:
         self._settings = settings
         self._warn = warn
 
-    async def connect(self, address: str, port: int) -> Channel:
+    async def connect(self, address: str, port: int, on_end: Callable[[], None] | None = None) -> Channel:
         """
         Connect to an address literal; with port 0, to the UNIX socket at that path.
 
+        :param on_end: called when a connection that came about is closed on our side, or lost; possibly twice.
         :raises CannotBind: when our end cannot have the address that it must have.
         :raises Unreachable: when it does not come about in time.
         :raises Shortage: when it is this machine that cannot.
         """
         if not port:
-            return await self._connect_unix(address)
+            return await self._connect_unix(address, on_end)
         local = self._settings.bind_address6 if ":" in address else self._settings.bind_address
         try:
             return await self._connect_tcp(address, port, local)
@@ -154,7 +175,7 @@ class Connector:
         return await self._connect_tcp(address, port, "")
 
     async def _connect_tcp(self, address: str, port: int, local: str) -> Channel:
-        factory = _ChannelFactory(self._clock)
+        factory = _ChannelFactory(self._clock, on_end)
         factory.binds = bool(local)
         try:
             factory.connector = self._reactor.connectTCP(
@@ -164,11 +185,11 @@ class Connector:
             raise _failure(why) from why
         return await factory.connected
 
-    async def _connect_unix(self, path: str) -> Channel:
+    async def _connect_unix(self, path: str, on_end: Callable[[], None] | None) -> Channel:
         where = os.path.join(self._settings.directory, path)
         if len(os.fsencode(where)) > _LONGEST_PATH:
             raise Unreachable(os.strerror(errno.ENAMETOOLONG))
-        factory = _ChannelFactory(self._clock)
+        factory = _ChannelFactory(self._clock, on_end)
         try:
             factory.connector = self._reactor.connectUNIX(where, factory, self._settings.timeout or _FOR_EVER)
         except (OSError, error.ConnectError) as why:
