@@ -20,7 +20,6 @@ Promises: settling ends. A service, a queue file or a subscriber that fails cost
 accepted is delivered whatever goes wrong here; a cancellation while a service is asked counts as its failure.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
@@ -164,7 +163,7 @@ def _wants_record(outcome: Outcome) -> bool:
 
 
 def _deferred(outcome: Outcome, status: str, reason: str) -> Outcome:
-    return dataclasses.replace(outcome, disposition=Disposition.DEFERRED, status=status, reason=reason)
+    return outcome._replace(disposition=Disposition.DEFERRED, status=status, reason=reason)
 
 
 def line(outcome: Outcome) -> str:

@@ -1,14 +1,19 @@
 """
-What a queue file says about one message, as frozen values.
+What a queue file says about one message, as values that do not change.
 
 An :class:`Envelope` is everything but recipients and content; a :class:`Recipient` is one delivery to make;
 a :class:`QueuedMessage` is both, as read from a queue file; a :class:`NewMessage` is what someone asks to
 have queued. Times are seconds since the epoch, sizes are bytes.
+
+What is made for every message is a named tuple: it is as frozen as a frozen dataclass, and made in a third of the
+time. The others are dataclasses.
 """
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from smtpclient.mail import address
 
@@ -46,8 +51,7 @@ class TlsWish(enum.IntFlag):
     REQUIRED = 32  # REQUIRETLS
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """
     One recipient of one message.
 
@@ -70,8 +74,7 @@ class Recipient:
         return address.domain_of(self.address)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """
     One queued message without its recipients.
 
@@ -100,12 +103,11 @@ class Envelope:
     envelope_id: str = ""
     ret: Return = Return.UNSPECIFIED
     full_name: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
     tls: TlsWish = TlsWish(0)
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedMessage:
+class QueuedMessage(NamedTuple):
     """
     A message as its queue file tells it now.
 

@@ -1,12 +1,13 @@
 """
-What became of one recipient in one attempt, as a frozen value.
+What became of one recipient in one attempt, as a value that does not change.
 
 Everything that is logged, reported, counted or handed to a subscriber comes from an :class:`Outcome`; nothing
-is parsed back out of text.
+is parsed back out of text. What is made for every recipient is a named tuple (see ``envelope``).
 """
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpclient.mail.envelope import Recipient
 
@@ -42,8 +43,7 @@ class Peer:
         return f"{self.host}[{self.address}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Delays:
+class Delays(NamedTuple):
     """
     Where the time went, in seconds: the ``delays=a/b/c/d`` of the log.
 
@@ -64,8 +64,7 @@ class Delays:
         return self.before_active + self.in_queue + self.connecting + self.sending
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """
     What became of one recipient.
 

@@ -6,7 +6,7 @@ recipients, this next hop. The agent answers with outcomes, host by host, and a 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.envelope import Envelope, Recipient
@@ -25,8 +25,7 @@ def _no_backlog() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryRequest:
+class DeliveryRequest(NamedTuple):
     """
     Deliver one message to some of its recipients by way of one next hop.
 
@@ -46,8 +45,7 @@ class DeliveryRequest:
     backlog: Callable[[], bool] = _no_backlog
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryResult:
+class DeliveryResult(NamedTuple):
     """
     One outcome per recipient of the request, as settled, and what the next hop as a whole was like.
 

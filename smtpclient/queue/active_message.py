@@ -18,15 +18,14 @@ The last two have no record. A message that has any may not be given up as expir
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.envelope import Notify, QueuedMessage
 from smtpclient.mail.outcome import Disposition, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """
     One stay of a message in the active queue, after its last request.
 

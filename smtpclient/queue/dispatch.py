@@ -9,7 +9,6 @@ Does not: decide where a recipient's mail goes, or what becomes of a message (``
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -211,7 +210,7 @@ class Dispatch:
             left = tuple(recipient for recipient in request.recipients if recipient.offset in queued)
             active.lose_sight(len(request.recipients) - len(left))
             if left:
-                outcomes = await self._note(replace(request, recipients=left))
+                outcomes = await self._note(request._replace(recipients=left))
         return DeliveryResult(outcomes, _NO_VERDICT if interrupted else _TRANSPORT)
 
     async def _note(self, request: DeliveryRequest) -> tuple[Outcome, ...]:

@@ -270,7 +270,7 @@ def _recipients(submission: Submission, fields: list[Field], origin: str) -> tup
         wanted = checked_address(recipient.address, origin, "5.1.3", "recipient")
         original = recipient.original or ("" if wanted == recipient.address else recipient.address)
         orcpt = recipient.orcpt or ("rfc822;" if wanted.isascii() else "utf-8;") + wanted
-        ready = replace(recipient, address=wanted, original=original, orcpt=orcpt)
+        ready = recipient._replace(address=wanted, original=original, orcpt=orcpt)
         kept.setdefault((wanted.lower(), orcpt.lower(), int(recipient.notify)), ready)
     if not kept:
         raise IntakeError("5.1.3", "no recipient addresses given")

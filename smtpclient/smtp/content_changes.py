@@ -22,7 +22,7 @@ Known limits: the conversion breaks signatures over what it converts; who signs 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from zope.interface import implementer
@@ -107,9 +107,9 @@ class ContentChanges:
         :raises Unsendable: when a table has no sense.
         """
         if self.converts(envelope, capabilities):
-            envelope = replace(envelope, size=0)
+            envelope = envelope._replace(size=0)
         if self.generic is not None:
-            envelope = replace(envelope, sender=_mapped(self.generic, envelope.sender))
+            envelope = envelope._replace(sender=_mapped(self.generic, envelope.sender))
         return envelope
 
     def addressed(self, recipients: Sequence[Recipient]) -> Sequence[Recipient]:
@@ -120,7 +120,7 @@ class ContentChanges:
         """
         if self.generic is None:
             return recipients
-        return [replace(one, address=_mapped(self.generic, one.address)) for one in recipients]
+        return [one._replace(address=_mapped(self.generic, one.address)) for one in recipients]
 
     def content_filter(self, envelope: Envelope, capabilities: Capabilities) -> ContentFilter | None:
         """What the content has to go through; None: nothing."""

@@ -7,7 +7,6 @@ does not begin with an enhanced status code, counts as none and is warned of.
 """
 
 import re
-from dataclasses import replace
 
 from smtpclient.config.tables import Tables
 from smtpclient.mail.outcome import Disposition, Outcome
@@ -41,6 +40,5 @@ class StatusFilter:
         if found is None or disposition is None or (disposition is Disposition.SENT) is not is_success:
             self._maillog.warning("smtp", f"smtp_delivery_status_filter: {key}: cannot become {text}; left as it is")
             return outcome
-        return replace(
-            outcome, disposition=disposition, status=found[0], reason=text[found.end() :].strip() or outcome.reason
-        )
+        reason = text[found.end() :].strip() or outcome.reason
+        return outcome._replace(disposition=disposition, status=found[0], reason=reason)

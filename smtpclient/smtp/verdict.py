@@ -46,7 +46,7 @@ A connection that ends between the final dot and its reply leaves doubt: the wor
 """
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpclient.mail.outcome import Disposition, Peer
 from smtpclient.smtp.channel import ProtocolBroken, SessionOver, TimedOut
@@ -77,8 +77,7 @@ class Stage(enum.Enum):
         self.doing = doing
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """
     What one event means for the recipients it concerns.
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from operator import attrgetter
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 from smtpclient.workers import message
 from smtpclient.workers.message import Message
@@ -50,7 +50,7 @@ class MalformedFrame(ValueError):
 
 class _Codec:
     """
-    One dataclass as an array of its fields.
+    One dataclass or named tuple as an array of its fields.
 
     What a field is on the way is told by its annotation. The usual case costs one comparison of types for the whole
     array; only what is itself a value of ours is looked at on its own.
@@ -58,9 +58,9 @@ class _Codec:
 
     def __init__(self, kind: type[Any]) -> None:
         self._kind = kind
-        fields = dataclasses.fields(kind)
-        forms = [_form(field.type) for field in fields]
-        names = [field.name for field in fields]
+        fields = get_type_hints(kind)
+        forms = [_form(annotation) for annotation in fields.values()]
+        names = list(fields)
         self._get = attrgetter(*names) if len(names) > 1 else _getter(names)
         self._types = [form.types for form in forms]
         self._usual = tuple(form.types[0] for form in forms)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError
@@ -136,7 +135,7 @@ def tally(
 ) -> Tally:
     """What became of a message of so many recipients; a new one unless the fields say otherwise."""
     read = message("A1", *(f"u{n}@dest.example" for n in range(recipients)), sender=sender, created=NOW - age)
-    return Tally(replace(read, warn_at=warn_at), **{"fresh": True, **fields})
+    return Tally(read._replace(warn_at=warn_at), **{"fresh": True, **fields})
 
 
 class Done(SynchronousTestCase):
