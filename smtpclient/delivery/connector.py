@@ -8,7 +8,6 @@ connected to by its path.
 import errno
 import os
 from collections.abc import Callable
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,14 +166,14 @@ class Connector:
             return await self._connect_unix(address, on_end)
         local = self._settings.bind_address6 if ":" in address else self._settings.bind_address
         try:
-            return await self._connect_tcp(address, port, local)
+            return await self._connect_tcp(address, port, local, on_end)
         except CannotBind as why:
             self._warn(f"bind {local}: {why}")
             if self._settings.bind_enforce:
                 raise
-        return await self._connect_tcp(address, port, "")
+        return await self._connect_tcp(address, port, "", on_end)
 
-    async def _connect_tcp(self, address: str, port: int, local: str) -> Channel:
+    async def _connect_tcp(self, address: str, port: int, local: str, on_end: Callable[[], None] | None) -> Channel:
         factory = _ChannelFactory(self._clock, on_end)
         factory.binds = bool(local)
         try:

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.delivery.connector import Connector, ConnectorSettings, Shortage, Unreachable
+from smtpclient.delivery.connector import CannotBind, Connector, ConnectorSettings, Shortage, Unreachable
 from tests.delivery.socket_world import silent_port
 from tests.smtp.scripted_server import Script, ScriptedServer
 
@@ -28,10 +28,15 @@ class Settings(SynchronousTestCase):
     def test_everything_can_be_set(self) -> None:
         """Each parameter reaches its field."""
         parameters = Parameters.from_values(
-            {"smtp_connect_timeout": "5s", "smtp_bind_address": "192.0.2.1", "smtp_bind_address6": "2001:db8::1"}
+            {
+                "smtp_connect_timeout": "5s",
+                "smtp_bind_address": "192.0.2.1",
+                "smtp_bind_address6": "2001:db8::1",
+                "smtp_bind_address_enforce": "yes",
+            }
         )
         found = ConnectorSettings.from_parameters(parameters)
-        self.assertEqual(found, ConnectorSettings(5.0, "192.0.2.1", "2001:db8::1"))
+        self.assertEqual(found, ConnectorSettings(5.0, "192.0.2.1", "2001:db8::1", True))
 
 
 class Asked(SynchronousTestCase):
@@ -154,9 +159,29 @@ class Sockets(TestCase):
         self.failureResultOf(connecting, CancelledError)
 
     async def test_bad_local_address(self) -> None:
-        """A local address that is not ours is a failure to connect, in words."""
-        words = await self.words("127.0.0.1", 25, bind_address="192.0.2.55")
-        self.assertEqual(words, "Cannot assign requested address")
+        """A local address that is not ours is warned of, and the connection comes from another."""
+        server = ScriptedServer(Script(), reactor)
+        port = server.listen(reactor)
+        warnings: list[str] = []
+        settings = ConnectorSettings(bind_address="192.0.2.55")
+        channel = await Connector(reactor, reactor, settings, warnings.append).connect("127.0.0.1", port)  # type: ignore[arg-type]
+        self.assertEqual(channel.transport.getHost().host, "127.0.0.1")
+        self.assertEqual(warnings, ["bind 192.0.2.55: Cannot assign requested address"])
+        channel.abort()
+        await channel.gone()
+        await server.close()
+
+    async def test_bad_local_address_enforced(self) -> None:
+        """Where it must be used there is no connection, and the warning says why."""
+        server = ScriptedServer(Script(), reactor)
+        port = server.listen(reactor)
+        warnings: list[str] = []
+        settings = ConnectorSettings(bind_address="192.0.2.55", bind_enforce=True)
+        connecting = Connector(reactor, reactor, settings, warnings.append).connect("127.0.0.1", port)  # type: ignore[arg-type]
+        await self.assertFailure(Deferred.fromCoroutine(connecting), CannotBind)
+        self.assertEqual(warnings, ["bind 192.0.2.55: Cannot assign requested address"])
+        self.assertEqual(server.sessions, [])
+        await server.close()
 
     async def test_end(self) -> None:
         """Whoever wants to know hears of the end: at once when it is ours, and when the server's has arrived."""
