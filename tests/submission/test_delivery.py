@@ -43,11 +43,11 @@ class ServerCase(TestCase):
         self.addCleanup(lambda: maybeDeferred(port.stopListening))
         return int(port.getHost().port)
 
-    def esmtp(self, policy: Policy | None = None, **details: Any) -> int:
-        """A plain ESMTP server with our delivery."""
+    def esmtp(self, policy: Policy | None = None, *, protocol: type[smtp.ESMTP] = smtp.ESMTP, **details: Any) -> int:
+        """A plain ESMTP server, or another one, with our delivery."""
         delivery = QueueDelivery(self.acceptor, policy or permit_networks(), **details)
         factory = smtp.SMTPFactory()
-        factory.protocol = smtp.ESMTP
+        factory.protocol = protocol
         build = factory.buildProtocol
 
         def build_with_delivery(addr: object) -> smtp.ESMTP:
@@ -171,19 +171,8 @@ class DeliveryTests(ServerCase):
                 codes.append((error.code, error.resp))
                 self.sendCode(error.code, error.resp)
 
-        delivery = QueueDelivery(self.acceptor, permit_networks(), answer_failures=False)
-        factory = smtp.SMTPFactory()
-        factory.protocol = Answering
-        build = factory.buildProtocol
-
-        def build_with_delivery(addr: object) -> smtp.SMTP:
-            server: smtp.SMTP = build(addr)
-            server.delivery = delivery
-            return server
-
-        factory.buildProtocol = build_with_delivery
         self.queue.failure = OSError(errno.EDQUOT, "quota")
-        error = await self.mail(self.serve(factory), "a@y.test")
+        error = await self.mail(self.esmtp(protocol=Answering, answer_failures=False), "a@y.test")
         self.assertEqual([(452, b"4.3.1 Insufficient system storage")], codes)
         self.assertEqual(452, error.smtp_code)
 
