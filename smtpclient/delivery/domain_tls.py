@@ -76,6 +76,7 @@ class DomainTls:
             self._authorities,
             parameters.text("smtp_bind_address"),
             parameters.text("smtp_bind_address6"),
+            bind_enforce=parameters.boolean("smtp_bind_address_enforce"),
         )
         self._counts = StateFolder(files, f"{directory}/{FOLDER}")
         self._tally: SessionTally | None = None

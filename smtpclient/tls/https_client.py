@@ -22,8 +22,10 @@ from twisted.internet import ssl
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as OutOfTime
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectBindError
 from twisted.internet.interfaces import (
     IAddress,
+    IOpenSSLClientConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IReactorTCP,
@@ -79,6 +81,7 @@ class HttpsClient:
     :param authorities: the ones that are trusted now.
     :param bind_address: the local address for IPv4; empty: any.
     :param bind_address6: the same for IPv6.
+    :param bind_enforce: without that address there is no connection; else it comes from any, as mail does.
     """
 
     def __init__(
@@ -89,12 +92,15 @@ class HttpsClient:
         authorities: Callable[[], Sequence[crypto.X509]],
         bind_address: str = "",
         bind_address6: str = "",
+        *,
+        bind_enforce: bool = False,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._resolver = resolver
         self._authorities = authorities
         self._bind = {"ipv4": bind_address, "ipv6": bind_address6}
+        self._bind_enforce = bind_enforce
 
     async def get(self, url: str, *, limit: int, timeout: float) -> HttpsAnswer:
         """
@@ -144,18 +150,27 @@ class HttpsClient:
         last: Exception = HttpsFailed(f"{host} has no address")
         for address in (await self._addresses(host))[:_MOST_ADDRESSES]:
             try:
-                return await wrapClientTLS(options, self._endpoint(address, port)).connect(factory)
+                return await self._reach(address, port, options, factory)
             except CancelledError:
                 raise
             except Exception as why:
                 last = why
         raise last
 
-    def _endpoint(self, address: str, port: int) -> IStreamClientEndpoint:
-        kind = family(address)
-        local = (self._bind[kind], 0) if self._bind[kind] else None
-        endpoint = TCP6ClientEndpoint if kind == "ipv6" else TCP4ClientEndpoint
-        return endpoint(self._reactor, address, port, _CONNECT_TIMEOUT, local)
+    async def _reach(
+        self, address: str, port: int, options: IOpenSSLClientConnectionCreator, factory: IProtocolFactory
+    ) -> IProtocol:
+        local = self._bind[family(address)]
+        try:
+            return await wrapClientTLS(options, self._endpoint(address, port, local)).connect(factory)
+        except ConnectBindError:
+            if not local or self._bind_enforce:
+                raise
+        return await wrapClientTLS(options, self._endpoint(address, port, "")).connect(factory)
+
+    def _endpoint(self, address: str, port: int, local: str) -> IStreamClientEndpoint:
+        endpoint = TCP6ClientEndpoint if family(address) == "ipv6" else TCP4ClientEndpoint
+        return endpoint(self._reactor, address, port, _CONNECT_TIMEOUT, (local, 0) if local else None)
 
     async def _addresses(self, host: str) -> list[str]:
         found: list[str] = []

@@ -32,9 +32,9 @@ class Fetching(TestCase):
         self.addCleanup(port.stopListening)
         return self.fetcher(port.getHost().port, timeout)
 
-    def fetcher(self, port: int, timeout: float = 10.0) -> PolicyFetch:
+    def fetcher(self, port: int, timeout: float = 10.0, **details: Any) -> PolicyFetch:
         """What fetches from a port."""
-        client = HttpsClient(reactor, reactor, self.names, lambda: AUTHORITY.trusted)  # type: ignore[arg-type]
+        client = HttpsClient(reactor, reactor, self.names, lambda: AUTHORITY.trusted, **details)  # type: ignore[arg-type]
         return PolicyFetch(client, port, timeout)
 
     async def failure(self, fetch: PolicyFetch, domain: str = "example.com") -> tuple[ResultType, str]:
@@ -51,6 +51,24 @@ class Fetching(TestCase):
         self.assertEqual(policy, parse(POLICY))
         self.assertEqual(self.page.asked, [(HOST, "/.well-known/mta-sts.txt")])
         self.assertIn((HOST, 1), self.names.asked)
+
+    async def test_local_address(self) -> None:
+        """The connection comes from the address that is set; which cannot be had is, if need be, not missed."""
+        port = serve(self.page, AUTHORITY.pair(HOST))
+        self.addCleanup(port.stopListening)
+        number = port.getHost().port
+        found: list[str] = []
+
+        def answer(request: Request) -> bytes:
+            found.append(request.getClientAddress().host)
+            return POLICY
+
+        self.page.answer = answer
+        for local in ("127.0.0.77", "192.0.2.55"):
+            await self.fetcher(number, bind_address=local).fetch("example.com")
+        self.assertEqual(found, ["127.0.0.77", "127.0.0.1"])
+        fetch = self.fetcher(number, bind_address="192.0.2.55", bind_enforce=True)
+        self.assertIn("Cannot assign requested address", (await self.failure(fetch))[1])
 
     async def test_wildcard_certificate(self) -> None:
         """A certificate for every name of the domain will do."""
