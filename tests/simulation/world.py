@@ -53,15 +53,19 @@ class Incident:
     What happens at one file operation.
 
     :param operation: the number of the operation, from the start of the first process.
-    :param error: what the operation fails with; None: the process dies there.
+    :param error: what the operation fails with; None: the process dies there, unless one of the last two happens.
     :param length: how many operations fail in a row.
     :param power_cut: the process dies because the power is gone.
+    :param clock_step: the clock is set forward by so many seconds; negative: back.
+    :param no_names_for: name servers do not answer for so many seconds.
     """
 
     operation: int
     error: int | None = None
     length: int = 1
     power_cut: bool = False
+    clock_step: float = 0.0
+    no_names_for: float = 0.0
 
     def happens(self, number: int) -> bool:
         """Whether this operation is one of those."""
@@ -216,12 +220,26 @@ class World:
         """Every file operation comes by here."""
         self.operations += 1
         if self._incident is not None and not self.dead and self._incident.happens(self.operations):
-            if self._incident.error is not None:
-                raise OSError(self._incident.error, os.strerror(self._incident.error))
-            self._crash_at, self._crash_is_power_cut = number, self._incident.power_cut
+            self._befall(self._incident, number)
         if self.dead or (self._crash_at is not None and number >= self._crash_at):
             self.dead = True
             raise PowerLost
+
+    def _befall(self, incident: Incident, number: int) -> None:
+        """
+        What is to happen at this operation does.
+
+        :raises OSError: when the operation is to fail.
+        """
+        if incident.error is not None:
+            raise OSError(incident.error, os.strerror(incident.error))
+        if incident.clock_step:
+            self.reactor.now += incident.clock_step
+        elif incident.no_names_for:
+            drop, self.weather.drop = self.weather.drop, 1.0
+            self.reactor.callLater(incident.no_names_for, setattr, self.weather, "drop", drop)
+        else:
+            self._crash_at, self._crash_is_power_cut = number, incident.power_cut
 
     def _watch_windows(self, outbound: Outbound) -> None:
         deliver = outbound.agent.deliver
