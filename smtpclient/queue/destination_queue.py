@@ -143,6 +143,7 @@ class Destination:
     __slots__ = (
         "_finished",
         "_since",
+        "has_answered",
         "jobs",
         "key",
         "next_hop",
@@ -179,6 +180,7 @@ class Destination:
         self.turn: OrderedDict[Destination, None] | None = None  # where it stands in line, if it does
         self.suspension = suspension
         self.suspended_until = inf if suspension else 0.0
+        self.has_answered = False  # since it was found, or revived
         self.warned_at = -inf
         self._finished = 0.0
         self._since = now
@@ -232,6 +234,7 @@ class Destination:
 
     def succeeded(self) -> None:
         """It could be used. Said before :meth:`ended`."""
+        self.has_answered = True
         self.window = self.window.succeeded(self.running)
         if self.suspension is not None:
             self.revive()
@@ -252,6 +255,7 @@ class Destination:
         status = "4" + failure.status[1:] if failure.status else "4.0.0"
         self.suspension = SiteFailure(status, reason)
         self.suspended_until = until
+        self.has_answered = False
         return True
 
     def revive(self) -> None:

@@ -76,6 +76,15 @@ class Destinations:
             self._revive(destination)
         return destination
 
+    def get(self, transport: str, next_hop: str) -> Destination | None:
+        """The destination of a route, if it has mail or is dead."""
+        return self._known.get((transport, next_hop))
+
+    @property
+    def some_are_dead(self) -> bool:
+        """Whether there are destinations that are not contacted for now."""
+        return bool(self._dead)
+
     def refusing(self, failure: SiteFailure) -> Destination:
         """A destination that is not contacted, whatever happens: its mail is deferred with this failure."""
         words = f"{failure.status} {failure.reason}"

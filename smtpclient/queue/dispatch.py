@@ -125,9 +125,7 @@ class Dispatch:
         active, recipients = destination.take()
         destinations = self.destinations
         destinations.running += 1
-        if destination.suspension is None:
-            destinations.spare_time.others += 1
-        else:
+        if destination.suspension is not None:
             destinations.spare_time.begin()
         destinations.update(destination)
         active.waiting -= len(recipients)

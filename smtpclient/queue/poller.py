@@ -11,22 +11,16 @@ What waits in ``deferred/`` is written down when it is first met, or put there
 look for what others have changed; they take a hundredth of the time, and with a million files more than
 ``queue_run_delay``.
 
-What can be wrong with a file, and what becomes of it:
-
-==========================  ===================================================================================
-damaged                     ``corrupt/``, with a line in the log that says what and where
-locked by somebody else     ``deferred/`` for a minute; it is being delivered by a queue manager before us
-gone                        nothing: an operator was faster
-unreadable for now          ``deferred/`` for a minute, one warning a minute; where the next file would fare no better
-                            (full disk, no file descriptors left), the poller rests for a few seconds
-stranded in ``active/``     a move failed earlier; found by the next look at ``deferred/`` and taken from there
-==========================  ===================================================================================
+What a glimpse (``glimpse``) shows to be for destinations that take no more now (``admission``) stays where it lies, is
+remembered (``outside``), and is taken when they do; so the poller finds what can go out among any number of files that
+cannot.
 
 Promises: nothing stops it but :meth:`Poller.stopService`; a turn of the reactor is about 5 ms at most; what is put
-back, because its destination has more than its share of the active queue (:mod:`smtpclient.queue.scheduler`) or because
-it cannot be read, takes no more than a fifth of the time; a file that waits costs twelve bytes of memory.
+back, because its destination has more than its share of the active queue or because it cannot be read, takes no more
+than a fifth of the time; a file that waits for its time costs twelve bytes of memory.
 
-Does not: watch the folders; a file that nobody rings for is found by the next look.
+Does not: watch the folders; a file that nobody rings for is found by the next look. Nor take what it has found
+(``claiming``).
 
 Known limits: mail for a file that ``postsuper -e`` marks after it was remembered expires one attempt later than asked.
 """
@@ -34,6 +28,7 @@ Known limits: mail for a file that ``postsuper -e`` marks after it was remembere
 import errno
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Self
 
@@ -43,20 +38,20 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.calendar import Calendar
+from smtpclient.queue.claiming import RETRY, Claiming
+from smtpclient.queue.directory_entry import Entry
+from smtpclient.queue.outside import Outside
 from smtpclient.queue.queue_pass import QueuePass, Upcoming
 from smtpclient.queue.scheduler import Scheduler
-from smtpclient.queue.spool import BusyQueueFile, CorruptQueueFile, Entry, Spool
+from smtpclient.queue.spool import Spool
 
 SLICE = 0.005
 """About how long one turn may take, seconds."""
 
 _STEPS = 50  # files claimed in one turn, should the clock stand still
 _FUTURE = 1.0  # seconds; a file in incoming/ that is younger than that has been written by a clock ahead of ours
-_FRESH = 0.25  # seconds between a message's arrival time and its file's, if nobody has touched the file since
-_RETRY = 60.0  # seconds until a file that could not be taken is looked at again
 _REST = 5.0  # seconds without claiming after the system has said that it has none left of something
 _NONE_LEFT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 _STROLL = 99.0  # parts of rest to one of work, for a walk that nobody waits for
@@ -100,17 +95,20 @@ class Poller(Service):
         self._settings = settings
         self._clock = clock
         self._maillog = maillog
-        self._incoming = QueuePass(spool.scan, "incoming")
+        self._admission = scheduler.admission
+        self._outside = Outside()
+        scan = partial(spool.scan, passed_by=self._outside.folders)
+        self._incoming = QueuePass(scan, "incoming")
         self._calendar = Calendar()
+        self._upcoming = Upcoming()
+        self._claiming = Claiming(spool, scheduler, self._due_later, clock, maillog)
         # What a failed move has left in active/ is due like anything in deferred/.
-        self._deferred = QueuePass(
-            spool.scan, "active", "deferred", begun=self._calendar.begin_walk, ended=self._walk_ended
-        )
+        self._deferred = QueuePass(scan, "active", "deferred", begun=self._calendar.begin_walk, ended=self._walk_ended)
         self._in_a_hurry = True  # about the walk through deferred/ that is under way or asked for
         self._walk_on_at = 0.0
-        self._upcoming = Upcoming()
         self._next_run = 0.0
         self._deferred_next = False  # whose turn it is
+        self._outside_next = False
         self._timer: IDelayedCall | None = None
         self._resting_until = 0.0
         self._waiting_for_room = False
@@ -140,6 +138,7 @@ class Poller(Service):
         self._deferred.stop()
         self._upcoming.clear()
         self._calendar.clear()
+        self._outside.clear()
         return Deferred.fromCoroutine(self._scheduler.drain(self._settings.stop_patience))
 
     @property
@@ -203,10 +202,16 @@ class Poller(Service):
         if self.running:
             self._upcoming.add(Entry(queue_id, due, 0o700))
 
+    def _due_later(self, queue_id: str, due: float) -> None:
+        if not self._upcoming.add(Entry(queue_id, due, 0o700)):
+            self._calendar.add(queue_id, due)
+
     def _turn(self) -> None:
         """Work for a little while, then plan when to go on."""
         self._timer = None
         begun = self._clock.seconds()
+        self._admission.review()
+        self._outside.ask_again()
         # A clock that was set back by an hour must not make anybody wait for it.
         self._next_run = min(self._next_run, begun + self._settings.queue_run_delay)
         if begun >= self._next_run:
@@ -236,7 +241,7 @@ class Poller(Service):
 
     def _pending(self) -> bool:
         now = self._clock.seconds()
-        return self._incoming.pending or self._next_due(now) <= now
+        return self._incoming.pending or self._outside.is_open or self._next_due(now) <= now
 
     def _next_due(self, now: float) -> float:
         """When something of deferred/ wants to be looked at, seconds since the epoch."""
@@ -256,6 +261,8 @@ class Poller(Service):
         if self._scheduler.room:
             if self._pending():
                 at = now
+            # What leaves may make room for what waits outside.
+            self._waiting_for_room = len(self._outside) > 0
         else:
             self._waiting_for_room = True
             at = self._next_run
@@ -264,15 +271,19 @@ class Poller(Service):
     # -- what -----------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """Take one file, if one is found soon: one from incoming/, one from deferred/."""
-        self._deferred_next = not self._deferred_next
-        if self._deferred_next:
-            found = self._look(self._incoming) or self._from_deferred()
-        else:
-            found = self._from_deferred() or self._look(self._incoming)
+        """Take one file, if one is found soon: one from incoming/, one from deferred/, and those that may come in."""
+        self._outside_next = self._outside.is_open and not self._outside_next
+        found = self._from_outside() if self._outside_next else None
+        if found is None:
+            self._deferred_next = not self._deferred_next
+            if self._deferred_next:
+                found = self._look(self._incoming) or self._from_deferred()
+            else:
+                found = self._from_deferred() or self._look(self._incoming)
         if found is not None:
+            self._upcoming.discard(found[1].queue_id)
             try:
-                self._take(*found)
+                self._claiming.take(*found)
             except OSError as error:
                 self._put_back += 1
                 if error.errno in _NONE_LEFT:
@@ -286,7 +297,7 @@ class Poller(Service):
         begun = self._clock.seconds()
         entry = self._upcoming.pop(begun) or self._from_calendar(begun)
         if entry is not None:
-            return "deferred", entry
+            return None if self._stays_outside("deferred", entry) else ("deferred", entry)
         if self._in_a_hurry:
             return self._look(self._deferred)
         if begun < self._walk_on_at:
@@ -304,18 +315,41 @@ class Poller(Service):
             queue_id = self._calendar.pop(now)
             if queue_id is None:
                 return None
-            if queue_id in self._scheduler:
+            if queue_id in self._scheduler or queue_id in self._outside.folders:
                 continue
-            try:
-                entry = self._spool.entry(queue_id, "deferred")
-            except OSError as error:
-                self._warn("cannot look at a message in the queue", error)
-                return None
+            entry = self._entry("deferred", queue_id)
             if entry is not None and entry.due <= now:
                 return entry
             if entry is not None:
                 self._calendar.add(queue_id, entry.due)
         return None
+
+    def _from_outside(self) -> tuple[str, Entry] | None:
+        """The next file whose destination takes it now."""
+        found = self._outside.next(self._admission.takes)
+        if found is None or found[1] in self._scheduler:
+            return None
+        entry = self._entry(*found)
+        return (found[0], entry) if entry is not None and (entry.complete or entry.damaged) else None
+
+    def _entry(self, folder: str, queue_id: str) -> Entry | None:
+        try:
+            return self._spool.entry(queue_id, folder)
+        except OSError as error:
+            self._warn("cannot look at a message in the queue", error)
+            return None
+
+    def _stays_outside(self, folder: str, entry: Entry) -> bool:
+        """Whether a file stays where it lies, because its destination takes no more now."""
+        if not self._admission.is_strained or entry.expire_now or not entry.complete or folder == "active":
+            return False
+        seen = self._spool.glimpse(entry.queue_id, folder)
+        key = self._admission.refusing(seen) if seen is not None else None
+        if key is None:
+            return False
+        if not self._outside.add(key, folder, entry.queue_id) and folder == "deferred":
+            self._calendar.add(entry.queue_id, self._clock.seconds() + RETRY)
+        return True
 
     def _look(self, queue: QueuePass) -> tuple[str, Entry] | None:
         try:
@@ -331,63 +365,10 @@ class Poller(Service):
             return False
         now = self._clock.seconds()
         if queue.ignore_times or entry.due <= (now + _FUTURE if folder == "incoming" else now):
-            return True
+            return not self._stays_outside(folder, entry)
         if folder == "deferred" and (entry.due >= self._next_run or not self._upcoming.add(entry)):
             self._calendar.see(entry.queue_id, entry.due)
         return False
-
-    def _take(self, folder: str, entry: Entry) -> None:
-        """
-        Claim a file and have its message delivered.
-
-        :raises OSError: when that cannot be done now; the file is in one of the folders that are looked at.
-        """
-        queue_id = entry.queue_id
-        self._upcoming.discard(queue_id)
-        if queue_id in self._scheduler:
-            return
-        if entry.damaged:
-            self._spool.set_aside(queue_id, folder, "marked as damaged by a delivery agent")
-            return
-        if folder != "active" and not self._spool.claim(queue_id, folder):
-            return
-        message = self._read(queue_id)
-        if message is not None:
-            fresh = (
-                folder == "incoming" and not message.finished and abs(entry.due - message.envelope.arrival) <= _FRESH
-            )
-            self._scheduler.accept(message, fresh=fresh, expire=entry.expire_now)
-
-    def _read(self, queue_id: str) -> QueuedMessage | None:
-        """
-        Read a claimed message, or put its file where it belongs.
-
-        :raises OSError: when it cannot be read, or cannot be moved.
-        """
-        try:
-            return self._spool.read(queue_id)
-        except FileNotFoundError:
-            return None
-        except CorruptQueueFile as error:
-            self._spool.set_aside(queue_id, "active", f"offset {error.offset}: {error.why}")
-            return None
-        except BusyQueueFile:
-            self._maillog.info("qmgr", "skipped, still being delivered", queue_id)
-            self._leave(queue_id)
-            return None
-        except Exception:
-            self._leave(queue_id)
-            raise
-
-    def _leave(self, queue_id: str) -> None:
-        """
-        Put a claimed message where it is found again in a minute.
-
-        :raises OSError: when it cannot be moved; it is then found in active/.
-        """
-        due = self._clock.seconds() + _RETRY
-        if self._spool.defer(queue_id, due) and not self._upcoming.add(Entry(queue_id, due, 0o700)):
-            self._calendar.add(queue_id, due)
 
     def _warn(self, words: str, error: OSError) -> None:
         """Say so, but not for every file of a disk that is full."""

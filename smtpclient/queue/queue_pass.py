@@ -14,7 +14,7 @@ Does not: take files (``poller``).
 import heapq
 from collections.abc import Callable, Iterator
 
-from smtpclient.queue.spool import Entry
+from smtpclient.queue.directory_entry import Entry
 
 UPCOMING = 10000
 """How many files are remembered; those beyond are found by the next walk."""

@@ -12,9 +12,7 @@ Promises:
 * a delivery that raises costs a warning and negative feedback, its recipients stay queued, the service goes on;
 * memory: at most ``active_limit`` messages; a message with more than ``recipient_minimum`` recipients is only taken
   while fewer than ``recipient_limit`` recipients are in memory, or alone;
-* no destination fills the active queue: mail for it is *held back*, that is, put into ``deferred/`` for a short while,
-  as soon as it has :data:`SHARE` times as many messages as there are places free. One slow destination gets
-  four fifths of all places, two get four ninths each, and there is always a place for a destination without mail;
+* no destination fills the active queue (``admission``);
 * the cost of a message does not depend on how many others there are.
 
 Does not: read the queue directory (``poller``), log outcomes (``delivery.settlement``), know SMTP.
@@ -31,28 +29,20 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from smtpclient.delivery.routing import Route
 from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.address import external
 from smtpclient.mail.envelope import Envelope, QueuedMessage, Recipient
 from smtpclient.mail.outcome import SiteFailure
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import ActiveMessage
+from smtpclient.queue.admission import Admission, RouteTo
 from smtpclient.queue.completion import Completion
 from smtpclient.queue.destination_queue import Destination, DestinationState
 from smtpclient.queue.dispatch import Defer, Deliver, Dispatch
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 
-RouteTo = Callable[[Recipient, str], Route]
-
 _Key = tuple[str, str] | SiteFailure  # transport and next hop, or why the mail goes nowhere
 _Groups = dict[_Key, list[Recipient]]
-
-SHARE = 4
-"""How many times the free places of the active queue one destination may have taken."""
-
-SHORTEST_HOLD = 5.0
-"""How long mail for an overfull destination is held back at least, seconds."""
 
 _SLICE = 250  # recipients routed, or destinations that get mail, in one turn of the reactor
 
@@ -73,6 +63,7 @@ class Scheduler:
     :param route: the transport and next hop of a recipient of mail from a sender.
     :param content: the content of an active message.
     :param read: reads an active message again, for what a broken delivery has left of it.
+    :ivar admission: how much mail which destination may have.
     """
 
     _log = Logger()
@@ -98,7 +89,7 @@ class Scheduler:
         self._dispatch = Dispatch(deliver, defer, read, self._request_ended, settings, clock, maillog)
         self._destinations = self._dispatch.destinations
         self._active: dict[str, ActiveMessage] = {}
-        self._recipients = 0
+        self.admission = Admission(self._active, self._destinations, route, settings, clock, maillog)
         self._drained: list[Deferred[None]] = []  # who waits for the last message to leave
         self._on_room: Callable[[], object] = _nothing
         self._on_postponed: Callable[[str, float], object] = _nothing
@@ -119,7 +110,7 @@ class Scheduler:
     @property
     def recipients(self) -> int:
         """How many recipients are in memory."""
-        return self._recipients
+        return self.admission.recipients
 
     @property
     def running(self) -> int:
@@ -170,7 +161,7 @@ class Scheduler:
         now = self._clock.seconds()
         active = ActiveMessage(message, self._content(message.envelope), now, fresh, expire)
         self._active[queue_id] = active
-        self._recipients += len(message.recipients)
+        self.admission.recipients += len(message.recipients)
         if fresh and len(message.recipients) <= _SLICE:
             groups: _Groups = {}
             self._group(active, message.recipients, groups)
@@ -189,7 +180,8 @@ class Scheduler:
                 await deferLater(self._clock, 0)
             self._group(active, everybody[start : start + _SLICE], groups)
         # A message that is only put back keeps what is known of why it waits.
-        if not active.fresh and any(self._admits(active, self._find(key), len(groups[key])) for key in groups):
+        admits = self.admission.admits
+        if not active.fresh and any(admits(active, self._find(key), len(groups[key])) for key in groups):
             await self._completion.begin(active.queue_id)
         for number, (key, recipients) in enumerate(groups.items(), 1):
             if self._dispatch.stopped:
@@ -221,14 +213,15 @@ class Scheduler:
     def _enqueue(self, active: ActiveMessage, key: _Key, recipients: list[Recipient]) -> None:
         """Let recipients wait at their destination, if there is room for them."""
         destination = self._find(key)
-        if not self._admits(active, destination, len(recipients)):
-            self._hold_back(active, destination, len(recipients))
+        if not self.admission.admits(active, destination, len(recipients)):
+            self.admission.hold_back(active, destination, len(recipients))
         else:
             if not active.announced:
                 self._announce(active)
             if len(recipients) > 1:
                 recipients.sort(key=_by_domain)
             destination.add(active, recipients)
+            self.admission.watch(destination)
         self._destinations.update(destination)
 
     def _activated(self, active: ActiveMessage) -> None:
@@ -246,36 +239,6 @@ class Scheduler:
         count = len(active.message.recipients) + active.message.finished
         words = f"from=<{external(envelope.sender)}>, size={envelope.size}, nrcpt={count} (queue active)"
         self._maillog.info("qmgr", words, envelope.queue_id)
-
-    # -- how much of it -------------------------------------------------------------------------------------------
-
-    def _admits(self, active: ActiveMessage, destination: Destination, count: int) -> bool:
-        """Whether a destination may have more of the active queue."""
-        settings = self._settings
-        free = settings.active_limit - len(self._active) + 1  # this message's own place is one of them
-        if destination.messages >= SHARE * max(free, 1):
-            return False
-        if count <= settings.recipient_minimum:
-            return True
-        others = self._recipients - active.counted
-        free = settings.recipient_limit - others
-        return not others or (free > 0 and destination.waiting <= SHARE * free)
-
-    def _hold_back(self, active: ActiveMessage, destination: Destination, recipients: int) -> None:
-        """Leave recipients out of this attempt until half of what waits at their destination is gone."""
-        now = self._clock.seconds()
-        pause = min(max(destination.time_to_halve(now), SHORTEST_HOLD), self._settings.suspension)
-        active.hold_back(recipients, now + pause)
-        self._count_off(active, recipients)
-        every = self._settings.clog_warn_time
-        if every and now >= destination.warned_at + every:
-            destination.warned_at = now
-            words = f"mail for {destination.next_hop} is using up {destination.messages} of {len(self._active)}"
-            self._maillog.warning("qmgr", words + " active queue entries; more of it has to wait in deferred/")
-
-    def _count_off(self, active: ActiveMessage, recipients: int) -> None:
-        active.counted -= recipients
-        self._recipients -= recipients
 
     # -- a message goes out ---------------------------------------------------------------------------------------
 
@@ -308,7 +271,7 @@ class Scheduler:
     def _request_ended(self, active: ActiveMessage, recipients: int) -> Coroutine[Deferred[Any], Any, None] | None:
         if self._active.get(active.queue_id) is not active:
             return None  # it was dropped: the delivery went on although it was broken off
-        self._count_off(active, recipients)
+        self.admission.count_off(active, recipients)
         return self._complete(active) if self._finished(active) else None
 
     def _finished(self, active: ActiveMessage) -> bool:
@@ -343,7 +306,7 @@ class Scheduler:
         if self._active.get(active.queue_id) is not active:
             return
         del self._active[active.queue_id]
-        self._count_off(active, active.counted)
+        self.admission.count_off(active, active.counted)
         self._on_room()
         while self._drained and not self._active:
             self._drained.pop().callback(None)

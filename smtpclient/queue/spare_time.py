@@ -2,15 +2,16 @@
 Time that nobody else has a use for: in which mail for dead destinations is deferred.
 
 To defer a message costs about as much as to deliver one, and nobody waits for it. A hundred thousand of them must not
-take nine tenths of the time from the ten thousand that can be delivered. So deferrals are made in small batches, and
-each batch is followed by a rest: the longer, the more deliveries were begun since the batch before it. Where none were,
-there is none; where deliveries take all the time there is, deferrals get about a tenth of it.
+take nine tenths of the time from the ten thousand that can be delivered. So deferrals are made in small batches. Behind
+each of them others have their turn, and the longer they take for it, the longer is the rest until the next batch. Where
+nobody else has anything to do there is next to none; where others take all the time there is, deferrals get about a
+twentieth of it.
 
 Promises: a batch takes about :data:`SLICE`, or :data:`BATCH` deferrals that wait for something; after a rest of at most
 :data:`LONGEST_REST` there is another one, whatever else is going on.
 
-Does not: know what is done in that time (``destinations``), measure the processor: it takes a delivery to cost as much
-as a deferral did.
+Does not: know what is done in that time (``destinations``); tell what others in this process use from what other
+processes take of the machine.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,8 @@ SLICE = 0.005
 LONGEST_REST = 2.0
 """Seconds until the next batch, however busy it is."""
 
-_REST_PER_WORK = 12.0  # where all time is taken by others
+_REST_PER_WORK = 16.0  # where others take as long as the batch did, or longer
+_IDLE_TURN = 0.001  # seconds; what two turns of the reactor take by themselves
 
 
 class SpareTime:
@@ -34,18 +36,14 @@ class SpareTime:
     Says when work that can wait may be done.
 
     :param wake: called when it may be again.
-    :ivar others: how many pieces of work that cannot wait have been begun so far; whoever begins them counts here.
     """
 
     def __init__(self, clock: IReactorTime, wake: Callable[[], object]) -> None:
-        self.others = 0
         self._clock = clock
         self._wake = wake
-        self._begun = self._ended = clock.seconds()  # of the batch under way, or the last one
+        self._begun = self._ended = clock.seconds()  # of the batch under way
         self._started = 0  # in this batch
         self._running = 0
-        self._others_seen = 0  # of the others, those before this batch
-        self._last = self._ended  # when the batch before this one ended
         self._rest: IDelayedCall | None = None
 
     @property
@@ -84,14 +82,20 @@ class SpareTime:
         return self._started >= BATCH or not 0 <= self._clock.seconds() - self._begun < SLICE
 
     def _end_batch(self) -> None:
-        worked = min(max(self._ended - self._begun, 0.0), LONGEST_REST)
-        passed = max(self._ended - self._last, worked)
-        share = (self.others - self._others_seen) * worked / max(self._started, 1) / passed if passed else 0.0
-        # In the next turn of the reactor at the earliest: others are to have theirs.
-        rest = min(_REST_PER_WORK * worked * min(2 * share, 1.0), LONGEST_REST)
-        self._others_seen = self.others
-        self._last = self._ended
-        self._rest = self._clock.callLater(rest, self._rested)
+        worked = max(self._ended - self._begun, 0.0)
+        # What was left of this turn of the reactor is not a whole one.
+        self._rest = self._clock.callLater(0, self._others_begin, worked, self._clock.seconds())
+
+    def _others_begin(self, worked: float, since: float) -> None:
+        self._rest = self._clock.callLater(0, self._others_end, worked, since)
+
+    def _others_end(self, worked: float, since: float) -> None:
+        others = max(self._clock.seconds() - since - _IDLE_TURN, 0.0)
+        rest = min(_REST_PER_WORK * min(others, worked), LONGEST_REST)
+        if rest:
+            self._rest = self._clock.callLater(rest, self._rested)
+        else:
+            self._rested()
 
     def _rested(self) -> None:
         self._rest = None

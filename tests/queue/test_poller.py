@@ -5,11 +5,12 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
+from smtpclient.queue import outside
 from smtpclient.queue.poller import PollerSettings
 from smtpclient.queue.spool import Entry
 from tests.queue.disk import NOW
 from tests.queue.polling import Scene
-from tests.queue.scheduling import bounced, deferred, sent, turn, windows
+from tests.queue.scheduling import bounced, deferred, sent, turn, unreachable, windows
 
 
 class Polling(SynchronousTestCase):
@@ -293,6 +294,7 @@ class Pace(SynchronousTestCase):
     def test_mail_that_is_held_back_is_taken_when_its_time_has_come(self) -> None:
         """Without another look: a slow destination has four of five places, the fifth message waits."""
         scene = Scene(self.mktemp(), windows(limit=1, active_limit=5))
+        self.patch(scene.spool, "glimpse", lambda queue_id, queue: None)
         for _ in range(5):
             scene.put("incoming", NOW, "x@hog.example")
         scene.start()
@@ -306,6 +308,7 @@ class Pace(SynchronousTestCase):
     def test_putting_back_takes_a_fifth_of_the_time(self) -> None:
         """After a turn that was in vain the poller rests for four times as long."""
         scene = Scene(self.mktemp(), windows(limit=1, active_limit=5))
+        self.patch(scene.spool, "glimpse", lambda queue_id, queue: None)
         for _ in range(20):
             scene.put("incoming", NOW, "x@hog.example")
         claim = scene.spool.claim
@@ -326,6 +329,136 @@ class Pace(SynchronousTestCase):
         self.assertEqual(len(scene.spool.claimed), 23)
         scene.clock.advance(0.002)
         self.assertEqual(len(scene.spool.claimed), 26)
+
+
+class Outside(SynchronousTestCase):
+    """Mail for destinations that take no more now."""
+
+    def full(self, **options: int) -> Scene:
+        """Four of five places are taken by mail for one destination, and a fifth message for it has come."""
+        scene = Scene(self.mktemp(), windows(limit=1, active_limit=5, **options))
+        for _ in range(5):
+            scene.put("incoming", NOW, "x@hog.example")
+        scene.start()
+        return scene
+
+    def dead(self, count: int, queue: str = "incoming") -> Scene:
+        """A destination has died of its first message, and so many more have come for it; deferring them takes long."""
+        scene = Scene(self.mktemp(), windows(initial=1))
+        scene.agent.suspensions_wait = True
+        scene.put("incoming", NOW, "x@dead.example")
+        scene.start()
+        scene.agent.finish(unreachable)
+        for _ in range(count):
+            scene.put(queue, NOW - 1, "x@dead.example")
+        scene.poller.trigger(frozenset("WD"))
+        scene.turns()
+        return scene
+
+    def places(self, scene: Scene) -> dict[str, int]:
+        """How many messages lie where, but for the one of which the destination died."""
+        return {name: list(scene.queues.values()).count(name) for name in ("incoming", "active")}
+
+    def test_what_finds_no_room_stays_where_it_lies(self) -> None:
+        """It is not moved, and comes in as soon as a message for its destination has left."""
+        scene = self.full()
+        self.assertEqual(self.places(scene), {"incoming": 1, "active": 4})
+        scene.agent.finish(sent)
+        scene.turns()
+        self.assertEqual(self.places(scene), {"incoming": 0, "active": 4})
+
+    def test_the_operator_is_told_who_has_its_share(self) -> None:
+        """In the same words as when mail is put back."""
+        words = "warning: mail for hog.example is using up 4 of 4 active queue entries; more of it has to wait"
+        self.assertIn(words, self.full().log.lines)
+
+    def test_others_are_found_behind_it(self) -> None:
+        """However it is mixed."""
+        scene = Scene(self.mktemp(), windows(limit=1, active_limit=100))
+        for number in range(200):
+            scene.put("incoming", NOW, "x@hog.example")
+            if number % 10 == 9:
+                scene.put("incoming", NOW, f"x@d{number}.example")
+        scene.start()
+        self.assertEqual(len({request.next_hop for request in scene.agent.started}), 21)
+
+    def test_mail_for_the_dead_comes_in_a_little_at_a_time(self) -> None:
+        """As many as are deferred at once, and as many at hand; the next one when one of them is done."""
+        scene = self.dead(60)
+        self.assertEqual(self.places(scene), {"incoming": 20, "active": 40})
+        scene.agent.finish(deferred)
+        scene.turns()
+        self.assertEqual(len(scene.agent.suspended), 20)  # a batch is waited for
+        for _ in range(19):
+            scene.agent.finish(deferred)
+        scene.turns()
+        self.assertEqual((self.places(scene), len(scene.agent.suspended)), ({"incoming": 0, "active": 40}, 40))
+
+    def test_all_of_it_is_deferred_in_the_end(self) -> None:
+        """Each message with its reason."""
+        scene = self.dead(60, "deferred")
+        scene.agent.suspensions_wait = False
+        while scene.agent.pending:
+            scene.agent.finish(deferred)
+        scene.turns()
+        self.assertEqual((len(scene.agent.suspended), set(scene.queues.values())), (60, {"deferred"}))
+
+    def test_it_is_not_looked_at_again_and_again(self) -> None:
+        """The next walk passes it by."""
+        scene = self.dead(60)
+        seen: list[str] = []
+        self.patch(scene.spool, "glimpse", lambda queue_id, queue: seen.append(queue_id))
+        scene.put("incoming", NOW, "x@live.example")
+        scene.poller.trigger(frozenset("W"))
+        scene.turns()
+        self.assertEqual((len(seen), len(scene.agent.started)), (1, 2))
+
+    def test_it_is_tried_when_the_operator_says_so(self) -> None:
+        """F at the door bell revives its destination."""
+        scene = self.dead(60)
+        scene.poller.trigger(frozenset("F"))
+        scene.turns()
+        self.assertEqual(self.places(scene), {"incoming": 0, "active": 60})
+
+    def test_it_is_tried_when_the_time_of_its_destination_is_over(self) -> None:
+        """One after the other, as with any destination of which nothing is known."""
+        scene = self.dead(60)
+        scene.agent.suspensions_wait = False
+        scene.clock.advance(301)
+        while len(scene.agent.started) == 1 and scene.agent.pending:
+            scene.agent.finish(deferred)
+            scene.turns()
+        self.assertEqual(len(scene.agent.started), 2)
+
+    def test_what_has_vanished_meanwhile_is_passed_over(self) -> None:
+        """An operator was faster."""
+        scene = self.full()
+        (waiting,) = (name for name, queue in scene.queues.items() if queue == "incoming")
+        os.unlink(scene.path("incoming", waiting))
+        scene.agent.finish(sent)
+        scene.turns()
+        self.assertEqual(self.places(scene), {"incoming": 0, "active": 3})
+
+    def test_what_is_to_expire_does_not_wait(self) -> None:
+        """Nobody is contacted for it."""
+        scene = self.dead(40)
+        queue_id = scene.put("deferred", NOW - 1, "x@dead.example")
+        scene.spool.expire(queue_id)
+        scene.poller.trigger(frozenset("D"))
+        scene.turns()
+        self.assertIn(queue_id, scene.scheduler)
+
+    def test_too_many_are_found_again_later(self) -> None:
+        """What cannot be remembered is looked at again: in deferred/ after a minute."""
+        self.patch(outside, "MOST", 5)
+        scene = self.dead(60, "deferred")
+        self.assertEqual(len(scene.poller._outside), 5)
+        scene.agent.suspensions_wait = False
+        for _ in range(4):
+            while scene.agent.pending:
+                scene.agent.finish(deferred)
+            scene.clock.advance(70)
+        self.assertEqual(len(scene.agent.suspended), 60)
 
 
 class Stopping(SynchronousTestCase):

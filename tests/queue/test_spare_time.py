@@ -4,6 +4,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.queue.spare_time import BATCH, LONGEST_REST, SLICE, SpareTime
+from tests.queue.scheduling import turn
 
 PIECE = 1 / 1024
 """How long a piece of work takes, seconds; six of them fill a batch."""
@@ -28,44 +29,48 @@ class Batches(SynchronousTestCase):
             count += 1
         return count
 
+    def others(self, seconds: float) -> None:
+        """Have others take so much of the two turns of the reactor behind a batch."""
+        turn(self.clock)
+        self.clock.rightNow += seconds
+        turn(self.clock)
+
     def rest(self) -> float:
-        """How long the rest under way takes in all, seconds."""
-        (call,) = self.clock.getDelayedCalls()
-        return call.getTime() - self.clock.seconds()
+        """How long the rest under way takes, seconds; 0: there is none."""
+        return sum(call.getTime() - self.clock.seconds() for call in self.clock.getDelayedCalls())
 
     def test_a_batch_ends_with_its_count_or_with_its_time(self) -> None:
         """What costs nothing goes by number, what takes a while by the clock."""
         self.assertEqual(self.work(0.0), BATCH)
-        self.clock.advance(0)
+        self.others(0)
         self.assertEqual(self.work(SLICE / 2), 2)
 
-    def test_others_have_a_turn_after_each_batch_and_no_more_when_there_are_none(self) -> None:
-        """The rest is one turn of the reactor."""
+    def test_where_others_do_nothing_there_is_no_rest(self) -> None:
+        """Only two turns of the reactor, which take a moment."""
         self.work(PIECE)
-        self.assertEqual(self.rest(), 0.0)
-        self.clock.advance(0)
+        self.assertEqual(self.woken, [])
+        self.others(0.001)
+        self.assertEqual((self.rest(), len(self.woken), self.time.is_now), (0.0, 1, True))
+
+    def test_where_others_take_all_the_time_the_rest_is_sixteen_times_the_work(self) -> None:
+        """They had more to do than the batch was long."""
+        self.assertEqual(self.work(PIECE), 6)
+        self.others(0.1)
+        self.assertAlmostEqual(self.rest(), 16 * 6 * PIECE)
+        self.assertFalse(self.time.is_now)
+        self.clock.advance(16 * 6 * PIECE)
         self.assertEqual(len(self.woken), 1)
 
-    def test_beside_others_that_take_all_the_time_it_gets_a_thirteenth(self) -> None:
-        """Others that are as dear have filled the time since the last batch."""
-        self.work(PIECE)
-        self.clock.advance(0.5)
-        self.time.others += 500
-        self.assertEqual(self.work(PIECE), 6)
-        self.assertAlmostEqual(self.rest(), 12 * 6 * PIECE)
-
     def test_the_rest_shrinks_with_what_others_do(self) -> None:
-        """Ten others in a second leave nearly all the time."""
+        """They took two milliseconds, of which one is nobody's."""
         self.work(PIECE)
-        self.clock.advance(1 - 6 * PIECE)
-        self.time.others += 10
-        self.work(PIECE)
-        self.assertAlmostEqual(self.rest(), 12 * 6 * PIECE * 2 * 10 * PIECE)
+        self.others(0.002)
+        self.assertAlmostEqual(self.rest(), 16 * 0.001)
 
     def test_no_rest_is_longer_than_its_bound(self) -> None:
-        """Work that takes an age, beside others."""
-        self.time.others += 100
+        """Work that took an age, beside others."""
         self.work(10.0)
+        self.others(10.0)
         self.assertEqual(self.rest(), LONGEST_REST)
 
     def test_what_waits_for_something_is_waited_for(self) -> None:
@@ -77,7 +82,7 @@ class Batches(SynchronousTestCase):
         for _ in range(BATCH):
             self.assertEqual(self.clock.getDelayedCalls(), [])
             self.time.end()
-        self.clock.advance(0)
+        self.others(0)
         self.assertTrue(self.time.is_now)
 
     def test_it_goes_on_after_it_was_cleared(self) -> None:
