@@ -81,6 +81,8 @@ class CommandListener:
     """
 
     def __init__(self, command: str, reactor: IReactorProcess, clock: IReactorTime, timeout: float = TIMEOUT) -> None:
+        if not command.strip():
+            raise ValueError("command: a program is missing; write command:/path/to/program")
         try:
             self._program = program.find(command)
         except ValueError as why:

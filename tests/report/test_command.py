@@ -33,7 +33,7 @@ class Arguments(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """So is a missing word."""
-        self.assertEqual(self.refusal(" "), "command: : a program is missing")
+        self.assertEqual(self.refusal(" "), "command: a program is missing; write command:/path/to/program")
 
     def test_open_quotation(self) -> None:
         """So are quotation marks that do not end."""
