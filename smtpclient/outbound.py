@@ -20,7 +20,7 @@ Does not: drop privileges or change root (twistd does); rotate the log (:meth:`O
 """
 
 import dataclasses
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -274,7 +274,7 @@ class Outbound(MultiService):
             self.start_threads()
             self._delivery.begin()
             if self._wants_doors:
-                self._doors = _at_once(open_doors(self._reactor, self.spool.directory, self._trigger))
+                self._doors = open_doors(self._reactor, self.spool.directory, self._trigger)
             super().startService()
         except BaseException:
             self.stop_threads()
@@ -311,12 +311,3 @@ class Outbound(MultiService):
             self._log_file.reopen()
         if self._crew is not None:
             self._crew.reopen_log()
-
-
-def _at_once(coroutine: Coroutine[Deferred[Any], Any, Doors]) -> Doors:
-    """The result of a coroutine that has nothing to wait for."""
-    done = Deferred.fromCoroutine(coroutine)
-    results: list[Doors] = []
-    done.addCallback(results.append)
-    done.addErrback(lambda failure: failure.raiseException())
-    return results[0]

@@ -17,6 +17,7 @@ gone through in the calling thread.
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from smtpclient.mail import address
 from smtpclient.mail.envelope import Envelope, Notify, QueuedMessage, Recipient, Return, TlsWish, Utf8
@@ -24,13 +25,14 @@ from smtpclient.queue import record
 from smtpclient.queue.record import MalformedRecord
 from smtpclient.queue.record_reader import RecordReader
 
-_SIZES = re.compile(rb" *[0-9]{1,15}(?: +[0-9]{1,15}){2,5} *")
+_LONGEST_NUMBER = 15  # digits of a number in the size record
 _TIME = re.compile(rb" *([0-9]{1,11})(?: +([0-9]{1,6}))? *")
 _WARN = re.compile(rb" *(-?[0-9]{1,11}) *")
 _NUMBER = re.compile(r"[0-9]{1,11}")
 
 _NOTIFY = tuple(Notify(number) for number in range(16))
 _NO_NOTIFY = _NOTIFY[0]
+_HEADERS, _UNSPECIFIED = Return.HEADERS, Return.UNSPECIFIED
 _UTF8 = tuple(Utf8(number) for number in range(16))
 _TLS = tuple(TlsWish(number << 4) for number in range(4))
 
@@ -80,18 +82,24 @@ class EnvelopeReader:
         return self._message(start, end)
 
     def _size_record(self, data: bytes) -> None:
-        if _SIZES.fullmatch(data) is None:
+        numbers = data.split()
+        digits = b"".join(numbers)
+        is_sound = 3 <= len(numbers) <= 6 and digits.isdigit() and len(digits) + data.count(b" ") == len(data)
+        if not is_sound or max(map(len, numbers)) > _LONGEST_NUMBER:
             raise MalformedRecord(self._reader.offset, f"a size record that is not one: {data[:100]!r}")
-        self._sizes = [*map(int, data.split()), 0, 0, 0]
+        self._sizes = [*map(int, numbers), 0, 0, 0]
 
     def _segment(self, wanted: Mapping[int, Take], last: int) -> None:
         """Take every record up to the one that ends the segment."""
         reader = self._reader
         while True:
-            for self._offset, kind, data in reader.short_run(last):
-                if kind not in wanted:
+            for offset, kind, data in reader.short_run(last):
+                self._offset = offset
+                take = wanted.get(kind)
+                if take is None:
                     self._refuse(kind, last)
-                wanted[kind](self, data)
+                else:
+                    take(self, data)
             kind, data = reader.next()
             self._offset = reader.offset
             if kind == last:
@@ -143,17 +151,18 @@ class EnvelopeReader:
         attributes = self._attributes
         created = self._number(attributes.pop("create_time", ""))
         ret = self._number(attributes.pop("ret_flags", ""))
-        tls = _TLS[self._sizes[5] >> 4 & 3]
+        sizes = self._sizes
+        tls = _TLS[sizes[5] >> 4 & 3]
         envelope = Envelope(
             queue_id=self._queue_id,
             sender=self._sender,
             arrival=self._arrival,
             created=float(created) if created else self._arrival,
-            size=self._sizes[4] or self._sizes[0] or end - start,
+            size=sizes[4] or sizes[0] or end - start,
             content_offset=start,
             content_length=end - start,
             encoding=attributes.pop("encoding", ""),
-            utf8=_UTF8[self._sizes[5] & 15],
+            utf8=_UTF8[sizes[5] & 15],
             envelope_id=attributes.pop("envelope_id", ""),
             ret=_return(ret, tls),
             full_name=self._full_name,
@@ -199,11 +208,10 @@ class EnvelopeReader:
             self._warn_at = max(float(found[1]), 0.0)
 
     def _attribute(self, data: bytes) -> None:
-        name, equals, value = address.from_bytes(data).partition("=")
-        name = name.strip()
-        if not (equals and name):
+        name, value = _attribute(data)
+        if not name:
             raise MalformedRecord(self._offset, f"an attribute that is none: {data[:100]!r}")
-        self._set(name, value.strip())
+        self._set(name, value)
 
     def _set(self, name: str, value: str) -> None:
         if name == "notify_flags":
@@ -240,11 +248,18 @@ class EnvelopeReader:
         self._notify = _NO_NOTIFY
 
 
+@lru_cache(maxsize=256)  # nearly all are the same in every message
+def _attribute(data: bytes) -> tuple[str, str]:
+    """Name and value of an attribute; no name where it is none."""
+    name, equals, value = address.from_bytes(data).partition("=")
+    return name.strip() if equals else "", value.strip()
+
+
 def _return(number: int, tls: TlsWish) -> Return:
     """What of the message a report may hold; no content of one that must not be seen (RFC 8689 section 5)."""
     if tls and tls & TlsWish.REQUIRED:
-        return Return.HEADERS
-    return Return(number) if number in (1, 2) else Return.UNSPECIFIED
+        return _HEADERS
+    return Return(number) if number in (1, 2) else _UNSPECIFIED
 
 
 def _named(name: str) -> Take:

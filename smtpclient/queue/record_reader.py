@@ -19,6 +19,7 @@ from smtpclient.queue.record import MalformedRecord
 
 WINDOW = 16384
 
+_POINTER_KIND = record.POINTER
 _POINTER = re.compile(rb" *([0-9]{1,18}) *")
 
 
@@ -100,9 +101,11 @@ class RecordReader:
         run: list[tuple[int, int, bytes]] = []
         while at + 2 <= room:
             kind = window[at]
+            if kind == last or kind == _POINTER_KIND:
+                break
             length = window[at + 1]
             end = at + 2 + length
-            if length > 0x7F or end > room or kind in (last, record.POINTER):
+            if length > 0x7F or end > room:
                 break
             run.append((base + at, kind, window[at + 2 : end]))
             at = end

@@ -158,22 +158,21 @@ class Doors:
             os.close(self._folders.pop())
 
 
-async def open_doors(
-    reactor: IReactorUNIX, spool_directory: str, trigger: Trigger, names: Sequence[str] = DOORS
-) -> Doors:
+def open_doors(reactor: IReactorUNIX, spool_directory: str, trigger: Trigger, names: Sequence[str] = DOORS) -> Doors:
     """
     Listen on sockets in the spool's ``public`` folder, in place of those that nobody listens on any more.
 
     The folder must exist; its mode says who may ring, the sockets' own mode is 0666 as Postfix has it.
 
-    :raises TriggerError: when a socket is in use, or cannot be made; then none is left open.
+    :raises TriggerError: when a socket is in use, or cannot be made; those that are open already close by themselves.
     """
     doors = Doors(trigger)
     try:
         for name in names:
             doors.open(reactor, os.path.join(spool_directory, "public", name))
     except TriggerError:
-        await doors.close()
+        # A service that starts cannot wait for that.
+        Deferred.fromCoroutine(doors.close())
         raise
     return doors
 

@@ -418,7 +418,7 @@ class ProgramTests(SendmailCase, TestCase):
     async def test_the_service_hears_of_it(self) -> None:
         """A message from a pipe is queued, and whoever listens is told."""
         heard: Deferred[frozenset[str]] = Deferred()
-        doors = await open_doors(reactor, self.directory, Trigger(heard.callback, reactor))
+        doors = open_doors(reactor, self.directory, Trigger(heard.callback, reactor))
         command = [
             sys.executable,
             "-m",
