@@ -196,8 +196,8 @@ class Destination:
         return len(self.jobs) + self.running
 
     def has_backlog(self) -> bool:
-        """Whether more mail waits than there are requests under way: each of their sessions has work after this."""
-        return len(self.jobs) >= self.running
+        """Whether mail waits for the place, and the session, of a request that ends now."""
+        return bool(self.jobs)
 
     def may_start(self) -> bool:
         """Whether somebody waits and another request may be made."""
