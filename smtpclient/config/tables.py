@@ -56,7 +56,7 @@ class _Table(Protocol):
 
     def lookup(self, key: str) -> str | None: ...
 
-    def refresh(self) -> None: ...
+    def refresh(self) -> bool: ...
 
 
 class Tables:
@@ -66,11 +66,13 @@ class Tables:
     :param text: the parameter's value.
     :param seconds: a clock that never goes back; files are looked at when it has gone on by a second.
     :raises TableError: with every fault of every table.
+    :ivar changes: how often what they say has changed since they were opened.
     """
 
     def __init__(self, text: str = "", seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._looked = seconds()
+        self.changes = 0
         self.warnings: tuple[str, ...] = ()
         tables: list[_Table] = []
         problems: list[str] = []
@@ -111,7 +113,8 @@ class Tables:
     def refresh(self) -> None:
         """Read again what has changed."""
         for table in self._tables:
-            table.refresh()
+            if table.refresh():
+                self.changes += 1
 
     def _open(self, name: str) -> _Table:
         kind, _, rest = name.partition(":")
@@ -140,8 +143,9 @@ class _Entries:
     def lookup(self, key: str) -> str | None:
         return self.entries.get(key.lower())
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         """Never changes."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +158,9 @@ class _Static:
     def lookup(self, key: str) -> str | None:
         return self.answer
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         """Never changes."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +173,9 @@ class _Rules:
     def lookup(self, key: str) -> str | None:
         return next((result for rule in self.rules if (result := rule.apply(key)) is not None), None)
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         """Never changes."""
+        return False
 
 
 @dataclass(slots=True)
@@ -195,10 +201,10 @@ class _File:
     def lookup(self, key: str) -> str | None:
         return self._content.lookup(key)
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         seen = self._look()
         if seen == self._seen:
-            return
+            return False
         self._seen = seen
         try:
             self._content = self.read(read_text(self.path))
@@ -208,6 +214,8 @@ class _File:
                 path=self.path,
                 why=str(error),
             )
+            return False
+        return True
 
     def _look(self) -> tuple[int, ...] | None:
         try:

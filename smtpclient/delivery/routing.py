@@ -14,6 +14,9 @@ Promises: every recipient has a route; where none can be had (a table fails, the
 for this machine and nothing here takes it) it is ``retry`` with a text that says what to do, never a bounce. A domain
 that is no domain bounces with ``5.1.3``. Next hops that lead to the same place are spelled in the same way: lower case.
 
+Where the sender has no say, and no entry of ``transport_maps`` names the recipient itself, the route of a domain is
+remembered until a table changes: most mail goes where other mail has gone.
+
 Does not: look into the DNS, check that a next hop makes sense (``smtpclient.delivery.destination``), rewrite
 addresses; ``user%domain`` and ``domain!user`` are names of users.
 """
@@ -32,6 +35,7 @@ TRANSPORTS = frozenset({"smtp", "relay", "lmtp", "error", "retry", "discard"})
 _WITH_TEXT = ("error", "retry")  # their next hop is a sentence
 _BY_HOST = ("smtp", "relay")  # their next hop is a host, whose case means nothing
 _DOMAIN = "the recipient's domain"
+_MOST_DOMAINS = 10_000  # whose routes are remembered
 _MOST_WARNINGS = 1000  # a table of patterns can make up names without end
 
 
@@ -114,6 +118,9 @@ class Routing:
         self._warn = warn
         self._is_own = is_own
         self._warned: set[str] = set()
+        self._sender_matters = bool(settings.sender_relayhosts or settings.sender_transports)
+        self._remembered: dict[str, Route] = {}  # of recipients that have no entry of their own
+        self._changes = settings.transport_maps.changes
 
     @classmethod
     def from_parameters(cls, parameters: Parameters, maillog: MailLog) -> "Routing":
@@ -131,16 +138,29 @@ class Routing:
             return Route("error", "5.1.3 null recipient address")
         local_part, domain = address.split(recipient)
         domain = _without_dot(domain) or self._settings.origin
-        if not _is_domain(domain):
-            return Route("error", "5.1.3 bad address syntax")
+        mailbox = f"{local_part}@{domain}"
         try:
-            return self._route(f"{local_part}@{domain}", domain.lower(), sender)
+            if self._sender_matters or domain.startswith("["):  # and which addresses are ours may change
+                return self._route(mailbox, domain, sender)
+            tables = self._settings.transport_maps
+            if tables and self._address_entry(tables, mailbox) is not None:
+                return self._route(mailbox, domain, sender)
+            if tables.changes != self._changes or len(self._remembered) > _MOST_DOMAINS:
+                self._changes = tables.changes
+                self._remembered.clear()
+            route = self._remembered.get(domain)
+            if route is None:
+                route = self._remembered[domain] = self._route(mailbox, domain, sender)
+            return route
         except Exception as error:
             # Whatever a table is made of, its failing must cost a delay and no mail.
             self._warn_once(f"transport_maps or another table by which mail is routed: lookup failure: {error}")
             return Route("retry", "4.3.0 address resolver failure")
 
     def _route(self, recipient: str, domain: str, sender: str) -> Route:
+        if not _is_domain(domain):
+            return Route("error", "5.1.3 bad address syntax")
+        domain = domain.lower()
         is_local = self._is_local(domain)
         transport, why = self._transport(domain, sender, is_local=is_local)
         next_hop, whence = (domain, _DOMAIN) if is_local else self._next_hop(domain, sender)

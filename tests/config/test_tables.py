@@ -177,10 +177,14 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(self.tables.lookup("a"), "new")
 
     def test_refresh(self) -> None:
-        """A change is seen at once when asked for."""
+        """A change is seen at once when asked for, and counted; what cannot be used is none."""
         self.write("a new\n")
         self.tables.refresh()
-        self.assertEqual(self.tables.lookup("a"), "new")
+        self.assertEqual((self.tables.lookup("a"), self.tables.changes), ("new", 1))
+        self.tables.refresh()
+        self.write("a\n")
+        self.tables.refresh()
+        self.assertEqual(self.tables.changes, 1)
 
     def test_a_change_in_place(self) -> None:
         """Writing into the same file is a change too."""
@@ -210,7 +214,7 @@ class ChangeTests(SynchronousTestCase):
         """Tables without files stay as they are."""
         tables = Tables("inline:{a=b}, static:c")
         tables.refresh()
-        self.assertEqual((tables.lookup("a"), tables.lookup("x")), ("b", "c"))
+        self.assertEqual((tables.lookup("a"), tables.lookup("x"), tables.changes), ("b", "c", 0))
 
     def test_patterns_change_too(self) -> None:
         """A table of patterns follows its file as well."""

@@ -196,6 +196,31 @@ class TransportMaps(RoutingCase):
         """A static table answers for everybody."""
         self.check({"u@a.test": "smtp:[gate.test]"}, transport_maps="static:smtp:[gate.test]")
 
+    def test_a_route_is_remembered_for_its_domain_only(self) -> None:
+        """Whoever has an entry of their own has their own route, whoever of the domain was asked for before."""
+        routing = self.routing(transport_maps=self.TABLE)
+        asked = ("full@a.test", "x@a.test", "full+ext@a.test", "y@A.test", "full@a.test", "x@[192.0.2.1]", "x@b.test")
+        self.assertEqual(
+            [routing.route(recipient, "s@example.com").next_hop for recipient in asked],
+            ["bare", "domain", "full", "domain", "bare", "star", "star"],
+        )
+
+    def test_a_remembered_route_follows_its_table(self) -> None:
+        """A change of the file is a change of the route."""
+        path = self.mktemp()
+
+        def write(text: str) -> None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+
+        write("a.test smtp:old\n")
+        tables = Tables(f"texthash:{path}")
+        routing = Routing(RoutingSettings("example.com", transport_maps=tables), self.warnings.append)
+        self.assertEqual(routing.route("x@a.test", "").next_hop, "old")
+        write("a.test smtp:another\n")
+        tables.refresh()
+        self.assertEqual(routing.route("x@a.test", "").next_hop, "another")
+
     def test_failing_table(self) -> None:
         """A table that fails costs a delay; the operator is told."""
 
@@ -270,6 +295,15 @@ class BySender(RoutingCase):
             transport_maps="inline:{a.test=smtp:[there.test]}",
         )
         self.assertEqual(got, "smtp:[there.test]")
+
+    def test_routes_by_sender_are_not_remembered(self) -> None:
+        """Two senders, two ways for one domain."""
+        routing = self.routing(sender_dependent_relayhost_maps=self.RELAYS)
+        senders = ("s@example.com", "t@example.com", "", "x@elsewhere.test", "s@example.com")
+        self.assertEqual(
+            [routing.route("u@a.test", sender).next_hop for sender in senders],
+            ["[personal.test]", "[domain.test]", "[null.test]", "a.test", "[personal.test]"],
+        )
 
     def test_null_sender_key(self) -> None:
         """The key for the null sender can be chosen."""
