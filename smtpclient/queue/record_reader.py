@@ -19,7 +19,6 @@ from smtpclient.queue.record import MalformedRecord
 
 WINDOW = 16384
 
-_POINTER_KIND = record.POINTER
 _POINTER = re.compile(rb" *([0-9]{1,18}) *")
 
 
@@ -98,10 +97,11 @@ class RecordReader:
         """
         window, base, at = self._window, self._base, self._at
         room = len(window)
+        ends = (last, record.POINTER)
         run: list[tuple[int, int, bytes]] = []
         while at + 2 <= room:
             kind = window[at]
-            if kind == last or kind == _POINTER_KIND:
+            if kind in ends:
                 break
             length = window[at + 1]
             end = at + 2 + length
