@@ -8,7 +8,7 @@
 #   make oracle ORACLE=DIR [PROFILE=seed|stock]   scripted deliveries, compared with what Postfix did
 #   make tls-oracle ORACLE=DIR                    every TLS policy in every situation, compared in the same way
 #   make simulate [SEED=N] [RUNS=N] [TRACE=1]     the whole service in random worlds, with faults
-#   make torture [STEP=N]     kill, power cut and disk errors at every file operation
+#   make torture [STEP=N]     kill, power cut, disk errors, clock, DNS at every file operation; real kills and stops
 #   make fuzz [SECONDS=N]     bytes from outside, changed at random
 #   make bench [ROW=NAME] [COUNT=N] [ROUNDS=N]    how fast, beside Postfix where it is installed; a flame graph
 #   make clean    remove everything that the above made
@@ -76,9 +76,9 @@ RUNS ?= 0
 simulate: $(VENV)/.for-test
 	$(BIN)/python -m tests.simulation.run --seed $(SEED) --runs $(RUNS) $(if $(TRACE),--trace)
 
-# One world again and again, with every file operation as the last one, or as one that fails.
+# Every fault at every file operation, in simulated worlds and with real processes; an hour or two, or STEP=50.
 torture: $(VENV)/.for-test
-	$(BIN)/python -m tests.simulation.torture --step $(or $(STEP),1)
+	$(BIN)/python -m tests.torture.run --step $(or $(STEP),1)
 
 # Readers of bytes from outside, for so many seconds.
 fuzz: $(VENV)/.for-test

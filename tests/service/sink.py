@@ -15,7 +15,7 @@ import time
 class Session(asyncio.Protocol):
     """One client."""
 
-    def __init__(self, record: "Record", delay: float) -> None:
+    def __init__(self, record: "Record | None", delay: float) -> None:
         self.record, self.delay = record, delay
         self.buffer = b""
         self.recipients: list[str] = []
@@ -36,9 +36,9 @@ class Session(asyncio.Protocol):
                 end = self.buffer.find(b"\r\n.\r\n")
                 if end < 0:
                     return
-                self.buffer = self.buffer[end + 5 :]
+                content, self.buffer = self.buffer[2:end], self.buffer[end + 5 :]
                 self.in_content = False
-                self.accept()
+                self.accept(content)
                 continue
             line, newline, rest = self.buffer.partition(b"\r\n")
             if not newline:
@@ -46,13 +46,21 @@ class Session(asyncio.Protocol):
             self.buffer = rest
             self.command(line.decode())
 
-    def accept(self) -> None:
-        self.record.note(self.recipients)
+    def accept(self, content: bytes) -> None:
+        """Take a message; the reply to its final dot is a yes."""
+        if self.record is not None:
+            self.record.note(self.recipients)
         self.recipients = []
         if self.delay:
             asyncio.get_running_loop().call_later(self.delay, self.say, "250 2.0.0 accepted")
         else:
             self.say("250 2.0.0 accepted")
+
+    def refusal(self, address: str) -> str:
+        """Why a recipient is not taken, or nothing."""
+        if address.startswith("bounce"):
+            return "550 5.1.1 no such user"
+        return "450 4.2.0 mailbox busy" if address.startswith("defer") else ""
 
     def command(self, line: str) -> None:
         verb = line[:4].upper()
@@ -60,13 +68,10 @@ class Session(asyncio.Protocol):
             self.say("250-sink.example\r\n250-PIPELINING\r\n250-SIZE 100000000\r\n250 8BITMIME")
         elif verb == "RCPT":
             address = line[line.index("<") + 1 : line.rindex(">")]
-            if address.startswith("bounce"):
-                self.say("550 5.1.1 no such user")
-            elif address.startswith("defer"):
-                self.say("450 4.2.0 mailbox busy")
-            else:
+            refusal = self.refusal(address)
+            if not refusal:
                 self.recipients.append(address)
-                self.say("250 2.1.5 ok")
+            self.say(refusal or "250 2.1.5 ok")
         elif verb == "DATA":
             if self.recipients:
                 # An empty message's dot follows at once; everything else begins with a header.
