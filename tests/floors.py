@@ -53,6 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.mime_field",
         "smtp.quoted_printable",
         "smtp.deadline",
+        "smtp.prompt",
         "smtp.reply",
         "smtp.xforward",
         "tls.ciphers",

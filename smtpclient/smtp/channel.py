@@ -42,6 +42,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smtpclient.smtp.deadline import Pace
+from smtpclient.smtp.prompt import prompt
 from smtpclient.smtp.reply import Reply, ReplyParser, ReplyTooLong, Trace
 
 UNREAD_LIMIT = 10
@@ -85,6 +86,7 @@ class Channel(Protocol):
     """
 
     transport: ITCPTransport
+    _send: Callable[[bytes], None]
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -111,6 +113,7 @@ class Channel(Protocol):
     def connectionMade(self) -> None:
         """Send small writes at once: a command that waits for an acknowledgement costs 40 ms."""
         self._connected = True
+        self._send = prompt(self.transport)
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # a UNIX socket has none
         if set_no_delay is not None:
             set_no_delay(True)
@@ -200,7 +203,7 @@ class Channel(Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes; into a connection that has ended they go nowhere, and the next :meth:`reply` says so."""
         if self._over is None:
-            self.transport.write(data)
+            self._send(data)
 
     def command(self, lines: bytes, shown: str = "") -> None:
         """
@@ -244,7 +247,7 @@ class Channel(Protocol):
         :raises SessionOver: when the connection ended, or stood still for too long.
         """
         self._raise_if_over()
-        self.transport.write(data)
+        self._send(data)
         allowed = limit if self.pace is None else self.pace.allowance(limit, len(data))
         if self._paused:
             began = self._clock.seconds()
