@@ -90,16 +90,22 @@ class EnvelopeReader:
         self._sizes = [*map(int, numbers), 0, 0, 0]
 
     def _segment(self, wanted: Mapping[int, Take], last: int) -> None:
-        """Take every record up to the one that ends the segment."""
+        """Take every record up to the one that ends the segment; neither that nor a pointer is wanted."""
         reader = self._reader
         while True:
-            for offset, kind, data in reader.short_run(last):
-                self._offset = offset
-                take = wanted.get(kind)
-                if take is None:
-                    self._refuse(kind, last)
-                else:
-                    take(self, data)
+            # An envelope is little else than short records, so they are worth a loop without a call for each.
+            window, base, at = reader.at_hand
+            room = len(window)
+            while at + 2 <= room:
+                take = wanted.get(window[at])
+                length = window[at + 1]
+                end = at + 2 + length
+                if take is None or length > 0x7F or end > room:
+                    break
+                self._offset = base + at
+                take(self, window[at + 2 : end])
+                at = end
+            reader.seek(base + at)
             kind, data = reader.next()
             self._offset = reader.offset
             if kind == last:
@@ -122,8 +128,7 @@ class EnvelopeReader:
         """
         length, stated_start = self._sizes[:2]
         if stated_start == start and self._reader.stands_at(start + length, record.EXTRACTED):
-            self._reader.seek(start + length)
-            self._reader.next()
+            self._reader.seek(start + length + 2)
             return start + length
         self._remark("the size record does not tell where the content ends; looking for it")
         self._reader.skip_lines()

@@ -85,13 +85,12 @@ class Folders:
 
         :raises ValueError: when there is no such queue, or the id could lead out of it.
         """
-        # The plain ones first: this is asked several times a message.
-        is_plain = queue_id.isalnum() and queue_id.isascii() and 1 < len(queue_id) < 100
-        if not (is_plain or queue_ids.is_valid(queue_id)):
+        if not queue_ids.is_valid(queue_id):
             raise ValueError(f"{queue_id!r} is no queue id")
-        top = self._top(queue)
-        depth = self._depths[queue]
-        return f"{top}{queue_ids.hash_folders(queue_id, depth)}{queue_id}" if depth else top + queue_id
+        depth = self._depths.get(queue)
+        if not depth:
+            return self._top(queue) + queue_id
+        return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, depth)}{queue_id}"
 
     def above(self, queue: str, path: str) -> Iterator[str]:
         """The folders that lead to a file, from its own up to that of its queue."""

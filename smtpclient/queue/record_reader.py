@@ -89,28 +89,10 @@ class RecordReader:
             kind, data = self._record()
         return kind, data
 
-    def short_run(self, last: int) -> list[tuple[int, int, bytes]]:
-        """
-        The records that are at hand, up to one of a type or one that needs more than a look: offset, type and data.
-
-        An envelope is little else, so it is worth a loop without a call for each record.
-        """
-        window, base, at = self._window, self._base, self._at
-        room = len(window)
-        ends = (last, record.POINTER)
-        run: list[tuple[int, int, bytes]] = []
-        while at + 2 <= room:
-            kind = window[at]
-            if kind in ends:
-                break
-            length = window[at + 1]
-            end = at + 2 + length
-            if length > 0x7F or end > room:
-                break
-            run.append((base + at, kind, window[at + 2 : end]))
-            at = end
-        self._at = at
-        return run
+    @property
+    def at_hand(self) -> tuple[bytes, int, int]:
+        """Bytes that have been read, their offset in the file, and the index in them of the next record."""
+        return self._window, self._base, self._at
 
     def seek(self, position: int) -> None:
         """Go on elsewhere, as if the records between had been read."""

@@ -65,6 +65,7 @@ class Policies:
         self._credentials = credentials
         self._sources = tuple(sources)
         self._warn = warn
+        self._usual = Requirement(settings.level, FROM_LEVEL)  # it is asked for with every message
 
     @classmethod
     def from_settings(
@@ -91,7 +92,7 @@ class Policies:
         """
         tables = self._settings.policy_maps
         found = policy_map.find(tables, next_hop, self._warn) if tables else None
-        requirement = found if found is not None else Requirement(self._settings.level, FROM_LEVEL)
+        requirement = found if found is not None else self._usual
         return _with_wish(requirement, wish) if wish else requirement
 
     async def policy(self, requirement: Requirement, hosts: Exchangers, exchanger: Exchanger) -> TlsPolicy:
