@@ -41,7 +41,8 @@ types: $(VENV)/.for-check
 
 coverage: $(VENV)/.for-test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m twisted.trial tests
+	$(BIN)/$(if $(JOBS),python -m tests.under_coverage -j$(JOBS),coverage run -m twisted.trial) tests
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 doc: $(VENV)/.for-check

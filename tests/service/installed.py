@@ -148,8 +148,9 @@ class Service:
     def queued(self) -> list[str]:
         """The messages that are somewhere in the queue."""
         folders = ("incoming", "active", "deferred", "hold", "corrupt")
-        found = (path for folder in folders for path in (self.spool / folder).rglob("*") if path.is_file())
-        return sorted(path.name for path in found)
+        # os.walk asks nothing of the files themselves: who waits for an empty queue looks a hundred times a second.
+        found = (names for folder in folders for _, _, names in os.walk(self.spool / folder))
+        return sorted(name for names in found for name in names)
 
     def log_lines(self) -> list[str]:
         """The mail log."""
