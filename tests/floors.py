@@ -189,6 +189,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.ledger",
         "delivery.login",
         "delivery.opening",
+        "delivery.places",
         "delivery.pool",
         "delivery.reachability",
         "delivery.refusal",

@@ -225,6 +225,16 @@ def one_word(text: str) -> None:
         raise ValueError("expected one word")
 
 
+def count_or_nothing(text: str) -> None:
+    """
+    Accept a number that counts something, or nothing.
+
+    :raises ValueError: otherwise.
+    """
+    if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError("expected a number, at least 0")
+
+
 def feedback(text: str) -> None:
     """
     Accept the amount by which a destination's concurrency changes.

@@ -5,7 +5,7 @@ Part of the one table that ``smtpclient.config.parameters`` puts together. Names
 where an older default is kept (``smtp_skip_5xx_greeting``, ``smtp_pix_workarounds``), its sentence says so.
 """
 
-from smtpclient.config.kinds import Kind, Row, address_or_nothing, one_word, section
+from smtpclient.config.kinds import Kind, Row, address_or_nothing, count_or_nothing, one_word, section
 
 _BOOLEAN, _INTEGER, _SIZE, _TIME = Kind.BOOLEAN, Kind.INTEGER, Kind.SIZE, Kind.TIME
 _STRING, _LIST, _TABLES = Kind.STRING, Kind.LIST, Kind.TABLES
@@ -68,6 +68,14 @@ TIMEOUT_ROWS = section(
 GREETING_ROWS = section(
     "SMTP client: connection and greeting",
     Row("smtp_tcp_port", Kind.PORT, "smtp", "The port that servers are called at when a next hop names none."),
+    Row(
+        "smtp_host_connection_limit",
+        _STRING,
+        "",
+        "The most connections to one address at once, for all destinations together; 0 means no limit, and nothing "
+        "means as many as the transport with the greatest destination_concurrency_limit may have to one destination.",
+        check=count_or_nothing,
+    ),
     Row("smtp_bind_address", _STRING, "", "The IPv4 address that connections come from.", check=address_or_nothing(4)),
     Row("smtp_bind_address6", _STRING, "", "The IPv6 address that connections come from.", check=address_or_nothing(6)),
     Row(

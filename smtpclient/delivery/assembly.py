@@ -26,6 +26,7 @@ from smtpclient.delivery.connector import Connector, ConnectorSettings
 from smtpclient.delivery.domain_tls import DomainTls
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.means import Means, WalkSettings
+from smtpclient.delivery.places import Places
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.delivery.reachability import Reachability
 from smtpclient.delivery.security import Security
@@ -200,7 +201,7 @@ class Delivery:
             DialogueSettings.from_parameters(parameters, self._maillog),
             lookup,
             Connector(reactor, reactor, ConnectorSettings.from_parameters(parameters), self._warn),
-            Pool(PoolSettings.from_parameters(parameters), reactor),
+            Pool(PoolSettings.from_parameters(parameters), reactor, Places.from_parameters(parameters)),
             reactor,
             self._maillog,
             PeerPatterns(parameters.words("debug_peer_list")),

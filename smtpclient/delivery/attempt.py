@@ -45,6 +45,7 @@ from smtpclient.delivery.ledger import Ledger, Settle
 from smtpclient.delivery.login import Login
 from smtpclient.delivery.means import Means
 from smtpclient.delivery.opening import NoSession, Opening
+from smtpclient.delivery.places import Terms
 from smtpclient.delivery.pool import Key
 from smtpclient.delivery.security import IN_CLEAR, Barred
 from smtpclient.delivery.session import Session
@@ -163,12 +164,12 @@ class Attempt:
         limit = self._means.settings.session_limit
         opening = self._opening()
         best = min((exchanger.preference for exchanger in hosts.addresses), default=0)
-        calling = Calling(self._means.caller, hosts.addresses, partial(self._policy, site, hosts))
+        calling = Calling(self._means.caller, hosts.addresses, partial(self._terms, site, hosts))
         try:
             while self._ledger.left and not (limit and self._sessions >= limit):
                 called = await calling.next()
                 if called is None:
-                    return
+                    break
                 if isinstance(called.line, Barred):
                     self._ledger.note(called.line.verdict, None)
                     continue
@@ -177,27 +178,34 @@ class Attempt:
                 # A session to a worse exchanger, or to a relay, is none that a new message would get.
                 login, park = self._login(exchanger, site), is_best and first_site
                 visit = _Visit(opening, exchanger, hosts.destination.host, login, is_best, last, last_site, park)
-                if await self._visit(visit, called.policy, called.line) and self._ledger.left:
-                    await self._visit(visit, IN_CLEAR, await calling.again(exchanger))
-        except BaseException:
+                policy, line = called.terms.policy, called.line
+                while await self._visit(visit, policy, line) and self._ledger.left:
+                    policy = policy if isinstance(line, Session) else IN_CLEAR
+                    line = await calling.again(called)
+        except Exception:
             calling.drop()
             raise
-        finally:
-            calling.close()
+        calling.close()
 
     def _login(self, exchanger: Exchanger, site: str) -> Login | None:
         logins = self._means.logins
         return logins.login(self._request.envelope.sender, exchanger.host, site) if logins is not None else None
 
-    async def _policy(self, site: str, hosts: Exchangers, exchanger: Exchanger) -> TlsPolicy:
-        security = self._means.security
-        if security is None:
-            return CLEAR
-        requirement = security.requirement(site, self._request.envelope.tls)
-        return await security.policy(requirement, site, hosts, exchanger)
+    async def _terms(self, site: str, hosts: Exchangers, exchanger: Exchanger) -> Terms:
+        """What is asked of a session with a server."""
+        security, login = self._means.security, self._login(exchanger, site)
+        policy = CLEAR
+        if security is not None:
+            requirement = security.requirement(site, self._request.envelope.tls)
+            policy = await security.policy(requirement, site, hosts, exchanger)
+        return Terms(exchanger.host, policy, None if login is None else login.entry)
 
     async def _visit(self, visit: "_Visit", policy: TlsPolicy, line: Line) -> bool:
-        """Try one address; whether it shall be tried once more, in clear text."""
+        """
+        Try one address; whether it shall be tried once more, since TLS got in the way or a standing session was dead.
+
+        :param line: what calling it has come to.
+        """
         security = self._means.security
         queue_id = self._request.envelope.queue_id
         secure = None
@@ -206,9 +214,13 @@ class Attempt:
         # Who has a password for the server does not show it to whoever broke the TLS.
         is_stranger = visit.login is None
         may_go_clear = is_stranger and security is not None and security.may_go_clear(policy, self._request)
-        opened = await visit.opening.open(
-            visit.exchanger, visit.next_hop, best=visit.is_best, secure=secure, login=visit.login, line=line
-        )
+        opened: Session | NoSession
+        if isinstance(line, Session):
+            opened, may_go_clear = line, False
+        else:
+            opened = await visit.opening.open(
+                visit.exchanger, visit.next_hop, best=visit.is_best, secure=secure, login=visit.login, line=line
+            )
         self._ledger.connected()
         if isinstance(opened, NoSession):
             go_clear = may_go_clear and opened.broke_tls
@@ -222,7 +234,7 @@ class Attempt:
         last_session = visit.last_site and self._sessions == self._means.settings.session_limit
         final = self._one_session or visit.last or last_session
         go_clear = may_go_clear and bool(opened.tls)
-        if await self._transact(opened, final=final, park=visit.park, go_clear=go_clear):
+        if await self._transact(opened, final=final, park=visit.park, reused=opened is line, go_clear=go_clear):
             return False
         self._sessions -= 1
         return True

@@ -13,6 +13,10 @@ come last of their preference, should the one that was open come to nothing behi
 
 What did not answer is remembered (``reachability``), and goes last the next time.
 
+Each connection needs a place at its address first (``places``), and may wait for it, or get a session that stands
+already. An equal address is called beside one where there is no place, as beside one that does not answer, but no
+address is blamed for that; and no worse preference is called.
+
 Promises: each address has the connector's whole time limit; at most ``_AT_ONCE`` are called beside each other; a
 connection that nobody gets is dropped; after :meth:`Calling.close` nothing is under way.
 
@@ -30,18 +34,23 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.delivery.connector import Connector, NoAnswer, NoRoute, Shortage, Unreachable
+from smtpclient.delivery.places import Place, Places, Terms
 from smtpclient.delivery.reachability import Reachability
 from smtpclient.delivery.security import Barred
+from smtpclient.delivery.session import Session
 from smtpclient.dns import order
 from smtpclient.dns.order import Exchanger
 from smtpclient.mail.outcome import Peer
 from smtpclient.observe.maillog import MailLog
 from smtpclient.smtp.channel import Channel
-from smtpclient.tls.policy import CLEAR, TlsPolicy
+from smtpclient.tls.policy import CLEAR
 
 _AT_ONCE = 4  # each costs a descriptor; a site may have two hundred addresses
 
-Line = Channel | Unreachable | Shortage
+_NOTHING = Terms("", CLEAR)
+
+#: A connection, or a session that stands already; or why there is none.
+Line = Channel | Session | Unreachable | Shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +58,12 @@ class Called:
     """
     One address, and what became of calling it.
 
-    :param policy: what TLS with it must live up to.
     :param line: the connection, or why there is none; with :exc:`Barred` it was not called.
     :param last: there is none after it.
     """
 
     exchanger: Exchanger
-    policy: TlsPolicy
+    terms: Terms
     line: Line | Barred
     last: bool
 
@@ -67,29 +75,34 @@ class Caller:
 
     :param stagger: how long to wait for an address before another is called beside it, seconds; 0: no other is.
     :param reachability: what is remembered of addresses.
+    :param places: how many connections each may have.
     """
 
     connector: Connector
     reachability: Reachability
+    places: Places
     clock: IReactorTime
     maillog: MailLog
     stagger: float = 0.25
 
-    async def call(self, exchanger: Exchanger) -> Channel:
+    async def call(self, exchanger: Exchanger, place: Place) -> Channel:
         """
         Connect to one address, and remember how that went.
 
+        :param place: is given back when there is no connection, or no more.
         :raises Unreachable: when it does not come about in time.
         :raises Shortage: when it is this machine that cannot.
         """
         try:
-            channel = await self.connector.connect(exchanger.address, exchanger.port)
-        except NoAnswer:
-            self._remember(self.reachability.no_answer, exchanger)
+            channel = await self.connector.connect(exchanger.address, exchanger.port, place.give_back)
+        except Exception as why:
+            place.give_back()
+            if isinstance(why, NoAnswer):
+                self._remember(self.reachability.no_answer, exchanger)
+            elif isinstance(why, NoRoute):
+                self._remember(self.reachability.no_route, exchanger)
             raise
-        except NoRoute:
-            self._remember(self.reachability.no_route, exchanger)
-            raise
+        self.places.hold(place, channel)
         self._remember(self.reachability.opened, exchanger)
         return channel
 
@@ -101,20 +114,20 @@ class Caller:
 class _Call:
     """One address: waiting, under way, failed or open."""
 
-    __slots__ = ("began", "channel", "exchanger", "failure", "policy", "under_way")
+    __slots__ = ("began", "exchanger", "failure", "line", "terms", "under_way")
 
     def __init__(self, exchanger: Exchanger) -> None:
         self.exchanger = exchanger
-        self.policy = CLEAR
+        self.terms = _NOTHING
         self.began: float | None = None
         self.under_way: Deferred[None] | None = None
         self.failure: BaseException | None = None
-        self.channel: Channel | None = None
+        self.line: Channel | Session | None = None
 
     @property
     def waits(self) -> bool:
         """Whether it can be begun."""
-        return self.under_way is None and self.failure is None and self.channel is None
+        return self.under_way is None and self.failure is None and self.line is None
 
 
 class Calling:
@@ -122,18 +135,18 @@ class Calling:
     The addresses of one site, on the way to a connection.
 
     :param addresses: by preference.
-    :param policy: what TLS with an address must live up to; raises :exc:`Barred` where it must not be called.
+    :param terms: what is asked of a session with an address; raises :exc:`Barred` where it must not be called.
     """
 
     def __init__(
-        self, caller: Caller, addresses: Sequence[Exchanger], policy: Callable[[Exchanger], Awaitable[TlsPolicy]]
+        self, caller: Caller, addresses: Sequence[Exchanger], terms: Callable[[Exchanger], Awaitable[Terms]]
     ) -> None:
         self._caller = caller
-        self._policy = policy
+        self._terms = terms
         self._calls = [_Call(exchanger) for exchanger in addresses]
         self._event: Deferred[None] | None = None
         self._latest: _Call | None = None
-        self._told_open: Channel | None = None
+        self._told_open: Channel | Session | None = None
         self._next_due = 0.0
         self._is_due = False
         self._may_stagger = caller.stagger > 0
@@ -152,18 +165,22 @@ class Calling:
                 await self._go_on(equals)
         return None
 
-    async def again(self, exchanger: Exchanger) -> Line:
-        """Call an address once more, alone."""
+    async def again(self, called: Called) -> Line:
+        """Call an address once more, alone, for a new connection."""
+        where = called.exchanger.address, called.exchanger.port
+        place = await self._caller.places.enter(where, None)
+        assert isinstance(place, Place)
         try:
-            self._told_open = await self._caller.call(exchanger)
+            self._told_open = await self._caller.call(called.exchanger, place)
         except (Unreachable, Shortage) as why:
             return why
         return self._told_open
 
     def drop(self) -> None:
-        """Drop the connection that was told last: who got it cannot say what became of it."""
+        """Close, and drop the connection that was told last: who got it cannot say what became of it."""
         if self._told_open is not None:
-            self._told_open.abort()
+            _abort(self._told_open)
+        self.close()
 
     def close(self) -> None:
         """Give up everything that is under way, and a connection that nobody has got."""
@@ -179,7 +196,7 @@ class Calling:
         """What can be told now: a failure before which nothing is undecided; or an open one, behind all failures."""
         if equals[0].failure is not None:
             return equals[0]
-        is_open = next((call for call in equals if call.channel is not None), None)
+        is_open = next((call for call in equals if call.line is not None), None)
         if is_open is None:
             return None
         self._let_go_of_others(equals, is_open)
@@ -187,18 +204,20 @@ class Calling:
 
     def _told(self, call: _Call) -> Called:
         self._calls.remove(call)
-        self._told_open = call.channel
-        result = call.channel or call.failure
-        if not isinstance(result, (Channel, Unreachable, Shortage, Barred)):
+        self._told_open = call.line
+        result = call.line or call.failure
+        if not isinstance(result, (Channel, Session, Unreachable, Shortage, Barred)):
             assert result is not None
             raise result
-        return Called(call.exchanger, call.policy, result, not self._calls)
+        return Called(call.exchanger, call.terms, result, not self._calls)
 
     async def _call(self, call: _Call) -> None:
         try:
-            call.policy = await self._policy(call.exchanger)
+            call.terms = await self._terms(call.exchanger)
+            where = call.exchanger.address, call.exchanger.port
+            found = await self._caller.places.enter(where, call.terms)
             call.began = self._caller.clock.seconds()
-            call.channel = await self._caller.call(call.exchanger)
+            call.line = await self._caller.call(call.exchanger, found) if isinstance(found, Place) else found
         except (Barred, Unreachable, Shortage) as why:
             call.failure = why
 
@@ -247,7 +266,7 @@ class Calling:
         why = getattr(result, "value", None)
         if isinstance(why, BaseException) and not isinstance(why, CancelledError):
             call.failure = why
-        if isinstance(call.failure, Shortage) and any(other.under_way or other.channel for other in self._calls):
+        if isinstance(call.failure, Shortage) and any(other.under_way or other.line for other in self._calls):
             # Not enough for two at a time. What is under way may be open yet.
             call.failure = None
             self._may_stagger = False
@@ -257,7 +276,7 @@ class Calling:
 
     def _let_go_of_others(self, equals: list[_Call], is_open: _Call) -> None:
         """One is open: the others that are under way go behind those that were not called yet."""
-        given_up = [call for call in equals if call is not is_open and (call.under_way or call.channel)]
+        given_up = [call for call in equals if call is not is_open and (call.under_way or call.line)]
         for call in given_up:
             self._note_silence(call, is_open.exchanger)
             self._give_up(call)
@@ -268,7 +287,7 @@ class Calling:
     def _note_silence(self, call: _Call, is_open: Exchanger) -> None:
         """One that is given up did not answer in time, if its time is over."""
         caller, now = self._caller, self._caller.clock.seconds()
-        if call.channel is None and call.began is not None and now - call.began >= caller.stagger:
+        if call.line is None and call.began is not None and now - call.began >= caller.stagger:
             caller.reachability.no_answer(call.exchanger, now)
             caller.maillog.info(
                 "smtp", f"connect to {_peer(call.exchanger)}: no answer before {_peer(is_open)} was open"
@@ -279,9 +298,13 @@ class Calling:
         """Put back to what it was before it was called."""
         if call.under_way is not None:
             call.under_way.cancel()
-        if call.channel is not None:
-            call.channel.abort()
-        call.channel, call.began = None, None
+        if call.line is not None:
+            _abort(call.line)
+        call.line, call.began = None, None
+
+
+def _abort(line: Channel | Session) -> None:
+    (line.channel if isinstance(line, Session) else line).abort()
 
 
 def _peer(exchanger: Exchanger) -> Peer:

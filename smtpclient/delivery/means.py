@@ -105,7 +105,7 @@ class Means:
     @property
     def caller(self) -> Caller:
         """What addresses are called with."""
-        return Caller(self.connector, self.reachability, self.clock, self.maillog, self.stagger)
+        return Caller(self.connector, self.reachability, self.pool.places, self.clock, self.maillog, self.stagger)
 
     def of(self, transport: str) -> "Means":
         """What a transport works with."""

@@ -7,6 +7,9 @@ message's sender, where it has one of its own. A session is only parked
 when it leads to one of the destination's best exchangers, so that reuse never sends mail where a new connection
 would not go.
 
+Where connections to an address are bounded (``places``), a parked session never stands in somebody's way: it is handed
+to who waits for a connection to that address, or closed, whatever key it is parked under.
+
 Promises: a parked session that ends, or says anything unasked, is forgotten at once; none waits longer than
 ``smtp_connection_cache_time_limit``, is used for longer than ``smtp_connection_reuse_time_limit`` or more often than
 ``smtp_connection_reuse_count_limit`` allows.
@@ -21,6 +24,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from smtpclient.config.parameters import Parameters
+from smtpclient.delivery.places import Places, Terms, Where, where_of
 from smtpclient.delivery.session import Session
 from smtpclient.tls.policy import Requirement
 
@@ -64,11 +68,18 @@ class _Parked:
 
 
 class Pool:
-    """The parked sessions of one agent."""
+    """
+    The parked sessions of one agent.
 
-    def __init__(self, settings: PoolSettings, clock: IReactorTime) -> None:
+    :param places: who waits for connections; None: nobody ever does.
+    :ivar places: the same.
+    """
+
+    def __init__(self, settings: PoolSettings, clock: IReactorTime, places: Places | None = None) -> None:
         self._settings = settings
         self._clock = clock
+        self.places = places or Places()
+        self.places.idle = self._make_room
         self._parked: dict[Key, list[_Parked]] = {}
         self._leaving: set[Deferred[None]] = set()
         self._closing = False
@@ -80,7 +91,9 @@ class Pool:
         :param backlog: more mail for the destination is waiting now.
         """
         settings = self._settings
-        if not (backlog and settings.on_demand) and next_hop.lower() not in settings.destinations:
+        # Who waits for a connection there has more mail for it, too.
+        demand = settings.on_demand and (backlog or self.places.is_wanted(session))
+        if not demand and next_hop.lower() not in settings.destinations:
             return False
         if settings.uses and session.uses >= settings.uses:
             return False
@@ -89,7 +102,11 @@ class Pool:
         return not self._closing and self._time_left(session) > 0 and session.channel.usable
 
     def park(self, key: Key, session: Session) -> None:
-        """Keep a session for the next message under the key."""
+        """Keep a session for the next message under the key, or for who waits for one like it."""
+        if self.places.is_wanted(session):
+            if not self.places.hand_over(session):
+                self._dismiss(session, patient=False)
+            return
         pause = max(min(self._settings.idle, self._time_left(session)), 0.0)
         timer = self._clock.callLater(pause, self._expire, key, session)
         self._parked.setdefault(key, []).append(_Parked(session, timer))
@@ -113,6 +130,22 @@ class Pool:
         while self._leaving:
             await next(iter(self._leaving))
         self._closing = False
+
+    def _make_room(self, where: Where, terms: Terms | None) -> Session | None:
+        """Give a session to this address that is what is asked for; or close another one there, if there is one."""
+        there = [
+            (key, parked)
+            for key, waiting in self._parked.items()
+            for parked in waiting
+            if where_of(parked.session) == where
+        ]
+        for key, parked in there:
+            if parked.session.channel.usable and self.places.fits(parked.session, terms):
+                return self._release(key, self._parked[key], parked)
+        if there:
+            key, parked = there[0]
+            self._dismiss(self._release(key, self._parked[key], parked), patient=False)
+        return None
 
     def _time_left(self, session: Session) -> float:
         return session.opened + self._settings.lifetime - self._clock.seconds()

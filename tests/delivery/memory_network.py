@@ -13,9 +13,10 @@ from twisted.logger import LogEvent
 from twisted.test import iosim
 
 from smtpclient.delivery.attempt import Attempt
-from smtpclient.delivery.connector import Unreachable
+from smtpclient.delivery.connector import CountedChannel, Unreachable
 from smtpclient.delivery.destination import Destination
 from smtpclient.delivery.means import Means, WalkSettings
+from smtpclient.delivery.places import Places
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.dns.exchangers import Exchanger, Exchangers, LookupFailure
 from smtpclient.mail.envelope import Envelope
@@ -74,7 +75,7 @@ class MemoryConnector:
         self.sessions: dict[str, list[ScriptedSession]] = {}
         self.pumps: list[iosim.IOPump] = []
 
-    async def connect(self, address: str, port: int) -> Channel:
+    async def connect(self, address: str, port: int, on_end: Callable[[], None] | None = None) -> Channel:
         """A connection to the scripted server at an address, or the reason that stands there."""
         self.attempts.append(address)
         self.times.append(self._clock.seconds())
@@ -91,7 +92,8 @@ class MemoryConnector:
             raise script
         server = ScriptedSession(script, self._clock)
         self.sessions.setdefault(address, []).append(server)
-        channel = Channel(self._clock)
+        channel = CountedChannel(self._clock)
+        channel.announce, channel.on_end = Deferred(), on_end
         self.pumps.append(connected(server, channel, self._clock))
         return channel
 
@@ -103,6 +105,7 @@ class World:
     :param servers: name to script, or to the reason why it cannot be reached, or to what connecting raises. Each gets
         the host ``mx-NAME.example``
         and is an exchanger of ``example.org``, in the order given, at preferences 10, 20 and so on.
+    :param most: connections to one address; 0: no limit.
     :ivar settled: every batch of outcomes that was settled.
     :ivar notices: what the postmaster was told.
     """
@@ -114,6 +117,7 @@ class World:
         walk: WalkSettings | None = None,
         dialogue: DialogueSettings | None = None,
         pool: PoolSettings | None = None,
+        most: int = 0,
         notify: bool = False,
         debug_peers: Sequence[str] = (),
         settle: Callable[[Sequence[Outcome]], Sequence[Outcome]] = list,
@@ -127,7 +131,7 @@ class World:
         self.lines: list[str] = []
         maillog = MailLog(self.clock.seconds)
         maillog.publisher.addObserver(self._note_line)
-        self.pool = Pool(pool or PoolSettings(), self.clock)
+        self.pool = Pool(pool or PoolSettings(), self.clock, Places(most))
         self.settled: list[Sequence[Outcome]] = []
         self.notices: list[tuple[str, Sequence[str], Peer | None, Envelope, str]] = []
         self._change = settle

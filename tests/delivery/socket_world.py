@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet import reactor
@@ -12,6 +13,7 @@ from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.connector import Connector, ConnectorSettings
 from smtpclient.delivery.destination import Destination
 from smtpclient.delivery.means import Means, WalkSettings
+from smtpclient.delivery.places import Places
 from smtpclient.delivery.pool import Pool, PoolSettings
 from smtpclient.dns.exchangers import Exchanger, Exchangers
 from smtpclient.mail.outcome import Outcome
@@ -29,6 +31,7 @@ class SocketWorld:
 
     :param servers: name to script, or to a port at 127.0.0.1 where something else listens. They are the exchangers of
         ``example.org``, in this order.
+    :param most: connections to one address; 0: no limit.
     :param limits: time limits of the dialogue, and other settings of it.
     """
 
@@ -38,6 +41,7 @@ class SocketWorld:
         *,
         walk: WalkSettings | None = None,
         connect_timeout: float = 10.0,
+        most: int = 0,
         **limits: Any,
     ) -> None:
         self._servers: dict[str, ScriptedServer] = {}
@@ -62,7 +66,7 @@ class SocketWorld:
             DialogueSettings("me.example", "me.example", **settings),
             self.lookup,  # type: ignore[arg-type]
             Connector(reactor, reactor, ConnectorSettings(connect_timeout)),
-            Pool(PoolSettings(), reactor),
+            Pool(PoolSettings(), reactor, Places(most)),
             reactor,
             maillog,
         )
@@ -73,13 +77,23 @@ class SocketWorld:
         return self._servers[name].sessions
 
     async def deliver(
-        self, *addresses: str, content: Any = None, backlog: Callable[[], bool] = lambda: False, **mail: Any
+        self,
+        *addresses: str,
+        content: Any = None,
+        backlog: Callable[[], bool] = lambda: False,
+        site: str = "example.org",
+        **mail: Any,
     ) -> DeliveryResult:
-        """Deliver one message, to these recipients or to one."""
+        """
+        Deliver one message, to these recipients or to one.
+
+        :param site: the next hop, with the same exchangers whichever it is.
+        """
+        self.lookup.sites.setdefault(site, replace(self.lookup.sites["example.org"]))
         now = reactor.seconds()
         whom = recipients(*(addresses or ("u1@example.org",)))
         message = envelope(arrival=now, created=now, **mail)
-        request = DeliveryRequest(message, whom, "smtp", "example.org", content or MemoryContent(), now, backlog)
+        request = DeliveryRequest(message, whom, "smtp", site, content or MemoryContent(), now, backlog)
         return await self.agent.deliver(request, _settle)
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from smtpclient.delivery.calling import Called, Caller, Calling
 from smtpclient.delivery.connector import Connector, ConnectorSettings, NoAnswer, NoRoute, Shortage, Unreachable
 from smtpclient.delivery.means import WalkSettings
+from smtpclient.delivery.places import Places, Terms
 from smtpclient.delivery.reachability import Reachability
 from smtpclient.delivery.security import Barred
 from smtpclient.dns.order import Exchanger
@@ -21,7 +22,7 @@ from smtpclient.mail.outcome import Disposition
 from smtpclient.observe.maillog import MailLog
 from smtpclient.smtp.channel import Channel
 from smtpclient.smtp.verdict import Verdict
-from smtpclient.tls.policy import CLEAR, TlsPolicy
+from smtpclient.tls.policy import CLEAR
 from tests.delivery.memory_network import MemoryConnector, World, short
 from tests.delivery.socket_world import silent_port, unused_port
 from tests.simulation.network import Dial
@@ -41,10 +42,11 @@ class CallingTestCase(SynchronousTestCase):
         self.clock.advance(1000.0)
         self.connector = MemoryConnector(self.clock)
         self.reachability = Reachability()
+        self.places = Places(2)
         self.lines: list[str] = []
         maillog = MailLog(self.clock.seconds)
         maillog.publisher.addObserver(lambda event: self.lines.append(event["mail_line"]))
-        self.caller = Caller(self.connector, self.reachability, self.clock, maillog)  # type: ignore[arg-type]
+        self.caller = Caller(self.connector, self.reachability, self.places, self.clock, maillog)  # type: ignore[arg-type]
         self.barred: set[str] = set()
 
     def exchangers(self, text: str) -> tuple[Exchanger, ...]:
@@ -67,15 +69,16 @@ class CallingTestCase(SynchronousTestCase):
     def calling(self, text: str, **changes: Any) -> Calling:
         """Begin with these addresses."""
 
-        async def policy(exchanger: Exchanger) -> TlsPolicy:
+        async def terms(exchanger: Exchanger) -> Terms:
             if exchanger.host in self.barred:
                 raise Barred(Verdict(Disposition.DEFERRED, "4.7.5", exchanger.host))
-            return CLEAR
+            return Terms(exchanger.host, CLEAR)
 
         caller = Caller(
-            *(getattr(self.caller, name) for name in ("connector", "reachability", "clock", "maillog")), **changes
+            *(getattr(self.caller, name) for name in ("connector", "reachability", "places", "clock", "maillog")),
+            **changes,
         )
-        return Calling(caller, self.exchangers(text), policy)
+        return Calling(caller, self.exchangers(text), terms)
 
     def next(self, calling: Calling) -> Deferred[Called | None]:
         """Ask for the next."""
@@ -411,12 +414,12 @@ class Sockets(TestCase):
         """Who answers."""
         exchangers = [Exchanger(f"mx{number}", *where, 10) for number, where in enumerate(addresses)]
         connector = Connector(reactor, reactor, ConnectorSettings(5.0))
-        caller = Caller(connector, Reachability(), reactor, MailLog(), stagger)  # type: ignore[arg-type]
+        caller = Caller(connector, Reachability(), Places(), reactor, MailLog(), stagger)  # type: ignore[arg-type]
 
-        async def policy(exchanger: Exchanger) -> TlsPolicy:
-            return CLEAR
+        async def terms(exchanger: Exchanger) -> Terms:
+            return Terms(exchanger.host, CLEAR)
 
-        calling = Calling(caller, exchangers, policy)
+        calling = Calling(caller, exchangers, terms)
         told = []
         while (called := await calling.next()) is not None:
             if isinstance(called.line, Channel):

@@ -9,7 +9,7 @@ then lets the weather clear up and the queue run empty, and says what was violat
 2. nobody is delivered twice, but where the server's final reply was lost, or the power was before the mark was on disk;
 3. nobody is reported as failed who was delivered, under the same conditions;
 4. nothing is tried before its time;
-5. no destination has more deliveries under way than its window allows;
+5. no destination has more deliveries under way than its window allows, and no server more connections than it may;
 6. when the service has stopped, no timer, connection or open file of it is left.
 """
 
@@ -34,7 +34,7 @@ from smtpclient.outbound import Outbound
 from smtpclient.queue.spool import SpoolError
 from tests.simulation.disk import Disk, PowerLost, SimulatedFiles
 from tests.simulation.names import Zone, resolver
-from tests.simulation.network import Weather
+from tests.simulation.network import End, Weather
 from tests.simulation.reactor import SimulatedReactor
 from tests.simulation.servers import Ledger, MailServer, Manners
 
@@ -134,6 +134,8 @@ class World:
         self.operations = 0
         self._running: Counter[tuple[str, str]] = Counter()
         self._lifetime = draw.choice((2 * HOUR, 24 * HOUR))
+        self._connections = draw.choice((0, 2))
+        self._watch_connections()
         self._crash_at: int | None = None
         self._crash_is_power_cut = False
         self.dead = False
@@ -149,6 +151,9 @@ class World:
             self._domain(
                 zone, f"d{number}.test", number, self.random.randint(1, 3), temper=self.random.choice((0, 0.05, 0.2))
             )
+            if number and self.random.random() < 0.3:
+                # One server for several domains.
+                zone[f"d{number}.test", dns.MX].append(dns.Record_MX(10, b"mx0.d0.test"))
         self._domain(zone, "home.test", 9, 1, temper=0.0)
         return zone
 
@@ -175,6 +180,7 @@ class World:
                 "inet_interfaces": "10.0.0.1",
                 "inet_protocols": "ipv4",
                 "smtp_destination_concurrency_limit": str(WINDOW),
+                "smtp_host_connection_limit": str(self._connections),
                 "maximal_queue_lifetime": f"{self._lifetime:g}s",
                 "bounce_queue_lifetime": f"{self._lifetime:g}s",
                 "smtp_mx_session_limit": self._sessions,
@@ -255,6 +261,19 @@ class World:
                 self._running[key] -= 1
 
         outbound.agent.deliver = watched  # type: ignore[method-assign]
+
+    def _watch_connections(self) -> None:
+        network = self.reactor.network
+        pair = network.pair
+
+        def watched(where: tuple[str, int]) -> tuple[End, End]:
+            ends = pair(where)
+            there = [end for end in network.ends if end.peer == where and end.connected and not end.disconnecting]
+            if where[1] == 25 and self._connections and len(there) > self._connections:
+                self.violations.note(f"{len(there)} connections to {where[0]} at once")
+            return ends
+
+        network.pair = watched  # type: ignore[method-assign]
 
     def _run_for(self, seconds: float) -> None:
         end = self.reactor.seconds() + seconds
