@@ -318,6 +318,7 @@ class Services(SynchronousTestCase):
 
     def test_shared_server(self) -> None:
         """Ten domains together have no more connections to their server than the limit, and all mail arrives."""
+        recipients = [f"u{n}@d{n % 10}.test" for n in range(100)]
         most = {}
         for limit in ("3", "", "0"):
             play = self.play(smtp_host_connection_limit=limit, smtp_destination_recipient_limit="1")
