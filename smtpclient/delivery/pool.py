@@ -12,13 +12,14 @@ to who waits for a connection to that address, or closed, whatever key it is par
 
 Promises: a parked session that ends, or says anything unasked, is forgotten at once; none waits longer than
 ``smtp_connection_cache_time_limit``, is used for longer than ``smtp_connection_reuse_time_limit`` or more often than
-``smtp_connection_reuse_count_limit`` allows.
+``smtp_connection_reuse_count_limit`` allows. One may have to leave a tenth of a second early, with another.
 
 Does not: make sessions, or look into them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -29,6 +30,8 @@ from smtpclient.delivery.session import Session
 from smtpclient.tls.policy import Requirement
 
 Key = tuple[str, str, Requirement | None, str]
+
+_EARLY = 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class PoolSettings:
 @dataclass(slots=True, eq=False)
 class _Parked:
     session: Session
-    timer: IDelayedCall
+    until: float
 
 
 class Pool:
@@ -81,6 +84,8 @@ class Pool:
         self.places = places or Places()
         self.places.idle = self._make_room
         self._parked: dict[Key, list[_Parked]] = {}
+        self._timer: IDelayedCall | None = None
+        self._rings = inf  # when it does
         self._leaving: set[Deferred[None]] = set()
         self._closing = False
 
@@ -107,9 +112,10 @@ class Pool:
             if not self.places.hand_over(session):
                 self._dismiss(session, patient=False)
             return
-        pause = max(min(self._settings.idle, self._time_left(session)), 0.0)
-        timer = self._clock.callLater(pause, self._expire, key, session)
-        self._parked.setdefault(key, []).append(_Parked(session, timer))
+        until = self._clock.seconds() + max(min(self._settings.idle, self._time_left(session)), 0.0)
+        self._parked.setdefault(key, []).append(_Parked(session, until))
+        if until < self._rings:
+            self._ring_at(until)
         session.channel.on_idle_input = self._forgetting(key, session)
 
     def take(self, key: Key) -> Session | None:
@@ -157,9 +163,23 @@ class Pool:
 
         return forget
 
-    def _expire(self, key: Key, session: Session) -> None:
-        self._remove(key, session)
-        self._dismiss(session, patient=True)
+    def _ring_at(self, moment: float) -> None:
+        """Have one timer for all: most sessions are taken long before their time is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._rings = moment
+        if moment < inf:
+            self._timer = self._clock.callLater(max(moment - self._clock.seconds(), 0.0), self._ring)
+
+    def _ring(self) -> None:
+        """Say goodbye where the time is over, or nearly so: a thousand sessions must not be a thousand looks at all."""
+        self._timer = None
+        limit = max(self._clock.seconds(), self._rings) + _EARLY
+        for key, waiting in list(self._parked.items()):
+            for parked in [parked for parked in waiting if parked.until <= limit]:
+                self._dismiss(self._release(key, waiting, parked), patient=True)
+        self._ring_at(min((parked.until for waiting in self._parked.values() for parked in waiting), default=inf))
 
     def _dismiss(self, session: Session, *, patient: bool) -> None:
         leaving = Deferred.fromCoroutine(_leave(session, patient=patient))
@@ -179,8 +199,8 @@ class Pool:
         waiting.remove(parked)
         if not waiting:
             del self._parked[key]
-        if parked.timer.active():
-            parked.timer.cancel()
+            if not self._parked:
+                self._ring_at(inf)
         parked.session.channel.on_idle_input = None
         return parked.session
 

@@ -177,6 +177,23 @@ class Parked(PoolTestCase):
         self.assertEqual(transport.value(), b"QUIT\r\n")
         self.lose(session)
 
+    def test_limits_of_many(self) -> None:
+        """One timer serves all: each leaves when its time is over, or a tenth of a second before, with another."""
+        pool = self.pool(idle=2.0)
+        (first, one), (second, two), (third, three) = self.session(), self.session(), self.session()
+        pool.park(KEY, first)
+        self.clock.advance(0.05)
+        pool.park(("smtp", "other.example", None, ""), second)
+        self.clock.advance(0.45)
+        pool.park(KEY, third)
+        self.assertEqual(len([call for call in self.clock.getDelayedCalls() if call.getTime() == 2.0]), 1)
+        self.clock.advance(1.5)
+        self.assertEqual([one.value(), two.value(), three.value()], [b"QUIT\r\n", b"QUIT\r\n", b""])
+        self.clock.advance(0.5)
+        self.assertEqual(three.value(), b"QUIT\r\n")
+        for session in (first, second, third):
+            self.lose(session)
+
     def test_others_stay(self) -> None:
         """The end of one does not concern the others under its key."""
         pool = self.pool()
