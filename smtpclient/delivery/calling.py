@@ -300,7 +300,7 @@ class Calling:
             call.under_way.cancel()
         if call.line is not None:
             _abort(call.line)
-        call.line, call.began = None, None
+        call.line, call.failure, call.began = None, None, None  # whatever it made of being cancelled
 
 
 def _abort(line: Channel | Session) -> None:

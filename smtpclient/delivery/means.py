@@ -118,7 +118,7 @@ class Means:
             return Exchangers(where, (Exchanger(self.settings.own_name, where.path, 0, 0),))
         found = await self.lookup.find(where)
         addresses = self.reachability.arrange(found.addresses, self.clock.seconds())
-        return found if addresses == found.addresses else replace(found, addresses=addresses)
+        return found if addresses is found.addresses else replace(found, addresses=addresses)
 
     async def close(self) -> None:
         """Say goodbye on all parked sessions."""

@@ -221,6 +221,23 @@ class Beside(CallingTestCase):
         self.barred = {"b"}
         self.assertEqual((self.all(self.calling("10:4a=3! 10:4b 10:4c")), self.calls()), ("b- c a!", "a0 c25 a25"))
 
+    def test_policy_that_was_given_up(self) -> None:
+        """Who was given up while its policy was looked up is asked for it again, whatever came of that lookup."""
+        calling = self.calling("10:4a 10:4b 20:4c=!")
+        plain, asked = calling._terms, []
+
+        async def slow(exchanger: Exchanger) -> Terms:
+            asked.append(exchanger.host)
+            if asked == ["a"]:
+                try:
+                    await Deferred()
+                except CancelledError:
+                    raise Barred(Verdict(Disposition.DEFERRED, "4.7.5", "no policy")) from None
+            return await plain(exchanger)
+
+        calling._terms = slow
+        self.assertEqual((self.all(calling), asked), ("b a c!", ["a", "b", "a", "c"]))
+
     def test_shortage_beside(self) -> None:
         """When this machine has not enough for two at once, the one that is under way is waited for."""
         calling = self.calling("10:4a=1 10:4b 10:4c")
