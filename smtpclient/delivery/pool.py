@@ -133,6 +133,7 @@ class Pool:
         for key in list(self._parked):
             while (session := self.take(key)) is not None:
                 self._dismiss(session, patient=False)
+        self._ring_at(inf)
         while self._leaving:
             await next(iter(self._leaving))
         self._closing = False
@@ -199,8 +200,6 @@ class Pool:
         waiting.remove(parked)
         if not waiting:
             del self._parked[key]
-            if not self._parked:
-                self._ring_at(inf)
         parked.session.channel.on_idle_input = None
         return parked.session
 

@@ -113,7 +113,6 @@ class Parked(PoolTestCase):
         pool.park(KEY, second)
         self.assertIsNone(pool.take(("relay", "example.org", None, "")))
         self.assertEqual([pool.take(KEY), pool.take(KEY), pool.take(KEY)], [second, first, None])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_end(self) -> None:
         """One that ends while it waits is forgotten at once."""
@@ -122,7 +121,6 @@ class Parked(PoolTestCase):
         pool.park(KEY, session)
         self.lose(session)
         self.assertIsNone(pool.take(KEY))
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_input(self) -> None:
         """One that says anything unasked is dropped at once."""
@@ -132,7 +130,6 @@ class Parked(PoolTestCase):
         session.channel.dataReceived(b"421 4.4.2 idle\r\n")
         self.assertTrue(transport.aborted)
         self.assertIsNone(pool.take(KEY))
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_input_after_it_was_taken(self) -> None:
         """What a session that was taken says is for who took it."""
