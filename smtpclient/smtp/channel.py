@@ -41,13 +41,12 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from smtpclient.smtp.deadline import Pace
+from smtpclient.smtp.deadline import Pace, missed
 from smtpclient.smtp.prompt import prompt
 from smtpclient.smtp.reply import Reply, ReplyParser, ReplyTooLong, Trace
 
 UNREAD_LIMIT = 10
-# A reply whose lines each come in time may take this many limits in all: patience, but not for ever.
-PATIENCE = 10
+PATIENCE = 10  # so many limits may a reply take in all whose lines each come in time
 # How long a polite close may take, seconds: a server that does not read would keep the socket.
 CLOSING_LIMIT = 10.0
 
@@ -372,6 +371,7 @@ class Channel(Protocol):
         self._timer = None
         if self._deadline is None:
             return
+        self._deadline = missed(self._deadline, self._clock.seconds(), self._limit)
         if self._clock.seconds() < self._deadline:
             self._arm()
         else:

@@ -1,9 +1,28 @@
 """
-How long a server may take for the content of one message: ``smtp_per_request_deadline`` and ``smtp_min_data_rate``.
+Limits of time: what one that was missed by far means, and how long a server may take for the content of one message
+(``smtp_per_request_deadline`` and ``smtp_min_data_rate``).
 
-Without these a server may take a little now and then, for ever: each piece has the whole time limit. With them there is
-one limit for the whole, and what is sent earns time at the rate that a server must keep up; never more than the limit.
+Without these parameters a server may take a little now and then, for ever: each piece has the whole time limit. With
+them there is one limit for the whole, and what is sent earns time at the rate that a server must keep up; never more
+than the limit.
 """
+
+STANDSTILL = 0.5
+GRACE = 10.0
+"""Seconds: a timer that rings later than the one was kept from ringing; so long is then waited anew."""
+
+
+def missed(deadline: float, now: float, limit: float) -> float:
+    """
+    A deadline that has come, or a later one, where it was missed by far.
+
+    Then the process or the machine stood still, or the clock was set. What the server has said meanwhile is not yet
+    read; to break off now would be to send again what it may have accepted.
+
+    :param deadline: seconds since the epoch, as ``now``.
+    :param limit: how long is waited at most, seconds.
+    """
+    return now + min(limit, GRACE) if now > deadline + STANDSTILL else deadline
 
 
 class Pace:

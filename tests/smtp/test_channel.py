@@ -23,6 +23,7 @@ from smtpclient.smtp.channel import (
     SessionOver,
     TimedOut,
 )
+from smtpclient.smtp.deadline import GRACE
 from smtpclient.smtp.reply import REPLY_LIMIT, Reply
 
 LIMIT = 30.0
@@ -174,6 +175,19 @@ class TimeLimits(ChannelTestCase):
         self.successResultOf(reading)
         self.clock.advance(10 * LIMIT)
         self.assertFalse(self.channel.over)
+
+    def test_after_a_standstill(self) -> None:
+        """What a server has said while this process stood still, or while the clock was set, is read before the end."""
+        reading = self.read()
+        self.clock.advance(LIMIT + 3600)
+        self.assertNoResult(reading)
+        self.channel.dataReceived(b"250 ok\r\n")
+        self.successResultOf(reading)
+        reading = self.read()
+        self.clock.advance(LIMIT + 3600)
+        self.clock.advance(min(GRACE, LIMIT))
+        self.failureResultOf(reading, TimedOut)
+        self.assert_dropped()
 
     def test_each_line_begins_it_anew(self) -> None:
         """A server that sends line after line of one reply, each in time, is waited for."""

@@ -4,10 +4,24 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.config.tables import Tables
-from smtpclient.smtp.deadline import Pace
+from smtpclient.smtp.deadline import GRACE, STANDSTILL, Pace, missed
 from smtpclient.smtp.settings import DialogueSettings
 from tests.delivery.memory_network import World, short
 from tests.smtp.scripted_server import Script
+
+
+class Missed(SynchronousTestCase):
+    """Deadlines that have come."""
+
+    def test_in_time_or_by_far(self) -> None:
+        """One that was missed by far is moved on, by less than the limit; the others stay."""
+        for now, limit, wanted in (
+            (90.0, 300.0, 100.0),
+            (100.0 + STANDSTILL, 300.0, 100.0),
+            (3700.0, 300.0, 3700.0 + GRACE),
+            (3700.0, 1.0, 3701.0),
+        ):
+            self.assertEqual(missed(100.0, now, limit), wanted)
 
 
 class Paces(SynchronousTestCase):
