@@ -150,10 +150,12 @@ class Calling:
         self._next_due = 0.0
         self._is_due = False
         self._may_stagger = caller.stagger > 0
+        self._active = self._waiting = 0  # calls and their connections; calls that wait for a place
+        self._stands_by = False
 
     async def next(self) -> Called | None:
         """The next address and what became of it; None: there is none left."""
-        self._told_open = None  # it has been dealt with: it is closed, or someone else's
+        self._forget_told()
         while self._calls:
             equals = self._equals()
             called = self._decided(equals)
@@ -167,14 +169,13 @@ class Calling:
 
     async def again(self, called: Called) -> Line:
         """Call an address once more, alone, for a new connection."""
-        where = called.exchanger.address, called.exchanger.port
-        place = await self._caller.places.enter(where, None)
-        assert isinstance(place, Place)
-        try:
-            self._told_open = await self._caller.call(called.exchanger, place)
-        except (Unreachable, Shortage) as why:
-            return why
-        return self._told_open
+        self._forget_told()
+        call = _Call(called.exchanger)
+        await self._call(call, new=True)
+        self._told_open = call.line
+        result = call.line or call.failure
+        assert isinstance(result, (Channel, Session, Unreachable, Shortage))
+        return result
 
     def drop(self) -> None:
         """Close, and drop the connection that was told last: who got it cannot say what became of it."""
@@ -211,15 +212,40 @@ class Calling:
             raise result
         return Called(call.exchanger, call.terms, result, not self._calls)
 
-    async def _call(self, call: _Call) -> None:
+    async def _call(self, call: _Call, *, new: bool = False) -> None:
+        """
+        Make a call, to its end.
+
+        :param new: it must be a new connection; what is asked of it is known.
+        """
+        self._count(1, 0)
         try:
-            call.terms = await self._terms(call.exchanger)
+            if not new:
+                call.terms = await self._terms(call.exchanger)
             where = call.exchanger.address, call.exchanger.port
-            found = await self._caller.places.enter(where, call.terms)
+            found = await self._caller.places.enter(where, None if new else call.terms, partial(self._count, 0))
             call.began = self._caller.clock.seconds()
             call.line = await self._caller.call(call.exchanger, found) if isinstance(found, Place) else found
-        except (Barred, Unreachable, Shortage) as why:
+        except Exception as why:
+            self._count(-1, 0)
+            if not isinstance(why, (Barred, Unreachable, Shortage)):
+                raise
             call.failure = why
+
+    def _forget_told(self) -> None:
+        """The connection that was told last has been dealt with: it is closed, or someone else's."""
+        if self._told_open is not None:
+            self._told_open = None
+            self._count(-1, 0)
+
+    def _count(self, active: int, waiting: int) -> None:
+        """A call begins, fails, or its connection is let go; or it begins or ceases to wait for a place."""
+        self._active += active
+        self._waiting += waiting
+        stands_by = 0 < self._waiting == self._active
+        if stands_by != self._stands_by:
+            self._stands_by = stands_by
+            self._caller.places.stands_by(1 if stands_by else -1)
 
     # -- beside each other ----------------------------------------------------------------------------------------
 
@@ -293,13 +319,13 @@ class Calling:
                 "smtp", f"connect to {_peer(call.exchanger)}: no answer before {_peer(is_open)} was open"
             )
 
-    @staticmethod
-    def _give_up(call: _Call) -> None:
+    def _give_up(self, call: _Call) -> None:
         """Put back to what it was before it was called."""
         if call.under_way is not None:
             call.under_way.cancel()
         if call.line is not None:
             _abort(call.line)
+            self._count(-1, 0)
         call.line, call.failure, call.began = None, None, None  # whatever it made of being cancelled
 
 

@@ -120,6 +120,12 @@ class Means:
         addresses = self.reachability.arrange(found.addresses, self.clock.seconds())
         return found if addresses is found.addresses else replace(found, addresses=addresses)
 
+    def watch_places(self, stands_by: Callable[[int], object]) -> None:
+        """Have it told when deliveries stand by for a place, and when that is over (``places``)."""
+        self.pool.places.stands_by = stands_by
+        if self.lmtp is not None:
+            self.lmtp.watch_places(stands_by)
+
     async def close(self) -> None:
         """Say goodbye on all parked sessions."""
         await self.pool.close()

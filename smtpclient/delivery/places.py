@@ -71,6 +71,7 @@ class Place:
 class _Waiting:
     terms: Terms | None
     served: Deferred[Place | Session]
+    waits: Callable[[int], None]
 
 
 class Places:
@@ -79,6 +80,8 @@ class Places:
 
     :param most: for one address; 0: no limit.
     :ivar idle: gives an idle session to an address that fits the terms, or closes another one there; set by the pool.
+    :ivar stands_by: is told 1 when a delivery does nothing any more but wait for a place, and -1 when that is over: a
+        delivery that stands by uses no connection and no file.
     """
 
     def __init__(self, most: int = 0) -> None:
@@ -88,6 +91,7 @@ class Places:
         self._waiting: dict[Where, dict[_Waiting, None]] = {}
         self._returned: list[Place] = []
         self.idle: Callable[[Where, Terms | None], Session | None] = lambda where, terms: None
+        self.stands_by: Callable[[int], object] = lambda change: None
 
     @classmethod
     def from_parameters(cls, parameters: Parameters) -> "Places":
@@ -100,17 +104,20 @@ class Places:
         limits = [parameters.integer(name) for name in names if name.endswith("_destination_concurrency_limit")]
         return cls(0 if 0 in limits else max(limits))
 
-    async def enter(self, where: Where, terms: Terms | None) -> Place | Session:
+    async def enter(
+        self, where: Where, terms: Terms | None, waits: Callable[[int], None] = lambda change: None
+    ) -> Place | Session:
         """
         A place for a connection to an address, or a session that stands there; wait until there is one.
 
         :param terms: what is asked of a session; None: it must be a new one.
+        :param waits: is told 1 when the waiting begins, and -1 when it is over.
         """
         if not self._most:
             return Place(None, where, terms)
         if where not in self._waiting and self._taken.get(where, 0) < self._most:
             return self._place(where, terms)
-        return await self._wait(where, terms)
+        return await self._wait(where, terms, waits)
 
     def hold(self, place: Place, channel: Channel) -> None:
         """The connection stands."""
@@ -161,10 +168,11 @@ class Places:
         self._taken[where] = self._taken.get(where, 0) + 1
         return Place(self, where, terms)
 
-    async def _wait(self, where: Where, terms: Terms | None) -> Place | Session:
-        waiting = _Waiting(terms, Deferred())
+    async def _wait(self, where: Where, terms: Terms | None, waits: Callable[[int], None]) -> Place | Session:
+        waiting = _Waiting(terms, Deferred(), waits)
         self._waiting.setdefault(where, {})[waiting] = None
         waiting.served.addBoth(self._forget, where, waiting)
+        waits(1)
         session = self.idle(where, terms)
         if session is not None:
             waiting.served.callback(session)
@@ -175,4 +183,5 @@ class Places:
         del queue[waiting]
         if not queue:
             del self._waiting[where]
+        waiting.waits(-1)
         return result

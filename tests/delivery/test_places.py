@@ -290,6 +290,31 @@ class Shared(SynchronousTestCase):
             world.flush()
         self.assertEqual(self.finish(world, third), ["sent 2.0.0"])
 
+    def test_stands_by(self) -> None:
+        """Whoever asks is told how many deliveries do nothing but wait, and in the end that none does."""
+        world = self.world(Script({"eod": ["!sleep 60", "250 2.0.0 Ok"]}), on_demand=False)
+        standing: list[int] = []
+        world.means.watch_places(lambda change: standing.append(sum(standing[-1:]) + change))
+        running = [self.begin(world, name) for name in "abcab"]
+        self.assertEqual(standing, [1, 2, 3, 4])
+        running[4].cancel()
+        self.failureResultOf(running[4], CancelledError)
+        self.finish(world, *running[:4])
+        self.assertEqual(standing, [1, 2, 3, 4, 3, 2, 1, 0])
+
+    def test_does_not_stand_by_while_it_calls_another(self) -> None:
+        """Who waits for one place and calls another server beside it uses a connection."""
+        world = self.world(Script({"eod": ["!sleep 60", "250 2.0.0 Ok"]}))
+        [shared] = world.lookup.sites["b.example"].addresses
+        world.place("x.example", {"equal": Script()}, preference=10)
+        [equal] = world.lookup.sites["x.example"].addresses
+        world.connector.delays[equal.address] = 5.0
+        world.lookup.sites["b.example"] = Exchangers(Destination("b.example", 25, True, False), (shared, equal))
+        told: list[tuple[float, int]] = []
+        world.means.watch_places(lambda change: told.append((world.clock.seconds() - 1000.0, change)))
+        self.finish(world, self.begin(world, "a"), self.begin(world, "b"))
+        self.assertEqual(told, [(0.0, 1), (0.25, -1)])
+
     def test_unreachable(self) -> None:
         """Connections that do not come about hold no place."""
         world = self.world()
