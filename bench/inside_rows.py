@@ -2,22 +2,27 @@
 The rows that are seen from inside: the service runs in this process, the servers in others.
 """
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-from twisted.internet import reactor
+from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 
-from bench import queue_files, rows
+from bench import intake, queue_files, rows
 from bench.flame import Sampler, svg
 from bench.inside import Inside, memory
 from bench.systems import PORT, Sink
+from smtpclient.config.parameters import Parameters
 from smtpclient.mail.envelope import Envelope, NewMessage, Recipient
 from smtpclient.mail.outcome import Disposition, Outcome
+from smtpclient.outbound import Outbound
 from smtpclient.queue import descriptors
 
 _LIMIT = 600.0
@@ -43,28 +48,40 @@ class _Count:
 
 
 def submit(count: int) -> None:
-    """How many messages a second are on disk when submit() returns; nothing is delivered meanwhile."""
-    # Mail goes nowhere, so that only its way in is measured.
-    inside = Inside({"default_transport": "retry:not now"})
-    text = queue_files.content(4096, 1)
-    waiting = iter(range(count))
-    took = 0.0
+    """How many messages a second are on disk when submit() returns; no queue manager is at work meanwhile."""
+    base = tempfile.mkdtemp(prefix="bench-submit-")
+    text = queue_files.content(intake.SIZE, 1)
+    outbound = Outbound(
+        Parameters.from_values(
+            {"queue_directory": f"{base}/spool", "maillog_file": f"{base}/log", "myhostname": "bench.example"}
+        ),
+        reactor=reactor,
+    )
 
-    async def client() -> None:
-        for number in waiting:
-            await inside.outbound.submit("load@bench.example", [f"u{number}@dest.example"], text)
+    async def client(numbers: Iterator[int]) -> None:
+        for number in numbers:
+            await outbound.submit("load@bench.example", [f"u{number}@dest.example"], text)
 
-    async def clients() -> None:
-        nonlocal took
-        begun, cpu = time.monotonic(), time.process_time()
-        for under_way in [Deferred.fromCoroutine(client()) for _ in range(100)]:
+    async def clients(count: int) -> None:
+        numbers = iter(range(count))
+        for under_way in [Deferred.fromCoroutine(client(numbers)) for _ in range(intake.AT_ONCE)]:
             await under_way
-        took = time.monotonic() - begun
-        cpu = time.process_time() - cpu
-        print(f"submit: {count} messages, {count / took:.0f} durable a second, CPU {cpu / count * 1e6:.0f} us each")
-        inside.end()
 
-    inside.run(_LIMIT, lambda: Deferred.fromCoroutine(clients()))
+    async def measure() -> None:
+        outbound.spool.prepare()
+        outbound.start_threads()
+        await clients(intake.WARM_UP)
+        begun, cpu = time.monotonic(), time.process_time()
+        await clients(count)
+        took, cpu = time.monotonic() - begun, time.process_time() - cpu
+        outbound.stop_threads()
+        outbound.spool.close()
+        print(json.dumps({"count": count, "seconds": took, "cpu": cpu}))
+
+    try:
+        task.react(lambda _reactor: Deferred.fromCoroutine(measure()))
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
 
 
 def depth(count: int, kept: str, seconds: float) -> None:

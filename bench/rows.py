@@ -11,7 +11,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 
-from bench import queue_files, systems
+from bench import intake, queue_files, systems
 from bench.systems import Result
 
 _LIMIT = 600.0
@@ -44,11 +44,15 @@ def _side_by_side(name: str, count: int, size: int, destinations: int, each: int
 def _ratios(name: str, theirs: list[Result], ours: list[Result]) -> None:
     def median(ratio: Callable[[Result, Result], float]) -> str:
         found = [ratio(a, b) for a, b in zip(theirs, ours, strict=True) if b.seconds and b.cpu and b.memory]
-        return f"{statistics.median(found):.2f} ({', '.join(f'{value:.2f}' for value in found)})" if found else "none"
+        return _median(found)
 
     print(f"{name}: messages a second, ours / Postfix's: {median(lambda a, b: b.rate / max(a.rate, 1e-9))}")
     print(f"{name}: CPU a message, Postfix's / ours: {median(lambda a, b: a.cpu / b.cpu)}")
     print(f"{name}: memory, Postfix's / ours: {median(lambda a, b: a.memory / b.memory)}")
+
+
+def _median(found: list[float]) -> str:
+    return f"{statistics.median(found):.2f} ({', '.join(f'{value:.2f}' for value in found)})" if found else "none"
 
 
 def one(arguments: Namespace) -> None:
@@ -73,6 +77,29 @@ def large(arguments: Namespace) -> None:
 
 def submit(arguments: Namespace) -> None:
     """Durable messages a second: submit(), 100 at once, and smtp-source into Postfix's smtpd and cleanup."""
+    # The first way of smtp-source is the usual one, a session for each message; the second costs Postfix less.
+    peers = ["postfix", "postfix-kept"] if systems.postfix_is_here() else []
+    results: dict[str, list[intake.Taken]] = {system: [] for system in [*peers, "smtpclient"]}
+    for number in range(arguments.rounds):
+        for system, taken in results.items():
+            found = intake.take(system, arguments.count or 2000)
+            taken.append(found)
+            print(
+                f"submit, round {number + 1}, {system}: {found.count} messages, {found.rate:.0f} durable a second, "
+                f"CPU {found.cpu / found.count * 1e6:.0f} us each",
+                flush=True,
+            )
+    for peer in peers:
+        pairs = list(zip(results[peer], results["smtpclient"], strict=True))
+        print(f"submit: durable a second, ours / {peer}'s: {_median([b.rate / a.rate for a, b in pairs])}")
+        cpu = _median([a.cpu / a.count * b.count / b.cpu for a, b in pairs])
+        print(f"submit: CPU a message, {peer}'s / ours: {cpu}")
+    if not peers:
+        print("submit: Postfix is not here, or we are not root; no ratio")
+
+
+def submit_once(arguments: Namespace) -> None:
+    """Our part of a round of the row above."""
     from bench import inside_rows  # noqa: PLC0415 -- chooses the reactor
 
     inside_rows.submit(arguments.count or 2000)

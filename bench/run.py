@@ -16,6 +16,7 @@ ROWS = {
     "recipients": rows.recipients,
     "large": rows.large,
     "submit": rows.submit,
+    "submit-once": rows.submit_once,
     "depth": rows.depth,
     "width": rows.width,
     "huge": rows.huge,

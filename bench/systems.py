@@ -175,20 +175,36 @@ def _start_ours(base: str, route: str, fill: Callable[[str, str], int]) -> subpr
         return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
 
 
-def _start_postfix(base: str, route: str, fill: Callable[[str, str], int]) -> subprocess.Popen[bytes]:
+def configure_postfix(base: str, route: str, services: str, extra: str = "") -> None:
+    """
+    Make a Postfix of its own in a directory: configuration, queue directory, log.
+
+    :param route: lines of main.cf that both systems have.
+    :param services: master.cf.
+    :param extra: further lines of main.cf.
+    """
     for folder in ("etc", "spool", "data"):
         os.makedirs(f"{base}/{folder}")
     shutil.chown(f"{base}/data", "postfix")
     open(f"{base}/log", "w", encoding="ascii").close()
     os.chmod(f"{base}/log", 0o666)
     with open(f"{base}/etc/main.cf", "w", encoding="ascii") as file:
-        file.write(_MAIN.format(base=base, route=route) + _POSTFIX.format(base=base, extra=""))
+        file.write(_MAIN.format(base=base, route=route) + _POSTFIX.format(base=base, extra=extra))
     with open(f"{base}/etc/master.cf", "w", encoding="ascii") as file:
-        file.write(_MASTER)
+        file.write(services)
     subprocess.run(["postfix", "-c", f"{base}/etc", "check"], check=True, stderr=subprocess.DEVNULL)
-    fill(f"{base}/spool", "postfix")
+
+
+def start_master(base: str) -> subprocess.Popen[bytes]:
+    """Start the Postfix that was made in a directory."""
     command = ["/usr/lib/postfix/sbin/master", "-c", f"{base}/etc", "-d"]
     return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _start_postfix(base: str, route: str, fill: Callable[[str, str], int]) -> subprocess.Popen[bytes]:
+    configure_postfix(base, route, _MASTER)
+    fill(f"{base}/spool", "postfix")
+    return start_master(base)
 
 
 _STARTERS = {"smtpclient": _start_ours, "postfix": _start_postfix}
