@@ -37,6 +37,7 @@ def main() -> int:
         perform("tests.simulation.torture", *step),
         perform("tests.torture.kills", *step),
         perform("tests.torture.stops", *step, "--minutes", str(arguments.minutes)),
+        perform("tests.torture.stops", *step, "--minutes", str(arguments.minutes), "--hasty"),
     )
     print("", *(row for _, rows in done for row in rows), sep="\n")
     return 0 if all(good for good, _ in done) else 1

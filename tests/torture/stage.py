@@ -50,10 +50,11 @@ class Stage:
     One play after the other.
 
     :param plant: the name of a fault that the service has in all of them; nothing: none.
+    :param settings: further lines of main.cf.
     """
 
-    def __init__(self, base: Path, plant: str = "") -> None:
-        self._base, self._plant = base, plant
+    def __init__(self, base: Path, plant: str = "", settings: str = "") -> None:
+        self._base, self._plant, self._settings = base, plant, settings
         self._sink = Sink()
         self._board = mmap.mmap(-1, mmap.PAGESIZE)
         self._plays = 0
@@ -93,7 +94,7 @@ class Stage:
         self._plays += 1
         base = self._base / str(self._plays)
         (base / "spool").mkdir(parents=True)
-        (base / "main.cf").write_text(MAIN_CF.format(base=base, port=self._sink.port))
+        (base / "main.cf").write_text(MAIN_CF.format(base=base, port=self._sink.port) + self._settings)
         self._board[:] = bytes(len(self._board))
         self._sink.memory = memory
         return base, memory

@@ -44,6 +44,12 @@ class RealProcesses(SynchronousTestCase):
         code, said = self.perform(*words, "--plant", plant)
         self.assertEqual((code, "lost: bounce" in said), (1, True), said)
 
+    def test_stopped_beyond_every_limit(self) -> None:
+        """Stopped for longer than the service waits for anything: what servers have said meanwhile counts."""
+        code, words = self.perform("tests.torture.stops", "--step", "24", "--minutes", "0.15", "--hasty")
+        self.assertEqual(code, 0, words)
+        self.assertRegex(words, r"\nSIGSTOP for 9 s, past all limits +[1-9]\d* plays +0 with violations")
+
     def test_stopped(self) -> None:
         """Stopped in the middle of dialogues until servers hang up: everybody is served once, without a restart."""
         code, words = self.perform("tests.torture.stops", "--step", "20", "--minutes", "0.05")
