@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 
 from smtpclient.dns.answer import Answer
 from smtpclient.mail.envelope import Envelope
+from smtpclient.mail.lines import Lines
 from smtpclient.mail.outcome import Outcome
 
 
@@ -32,6 +33,19 @@ class IContentReader(Interface):
 
     def close() -> None:
         """Give back the file; more calls do no harm."""
+
+
+class ILineReader(IContentReader):
+    """A reading that can also give whole lines as they stand on the wire; either way may be used, not both."""
+
+    async def next_lines() -> Lines | bytes:
+        """
+        The next lines, or nothing at the end; as text, as :meth:`next_block` would give it, where the content is not
+        so simple.
+
+        :raises CorruptQueueFile: when the records cannot be read.
+        :raises OSError: when the file cannot be read.
+        """
 
 
 class IMessageContent(Interface):

@@ -20,6 +20,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from smtpclient import memory
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.connector import Connector, ConnectorSettings
@@ -256,6 +257,7 @@ class Delivery:
 
     def begin(self) -> None:
         """The queue directory is ours: deliveries are about to be made, and leave traces there."""
+        memory.keep_what_is_freed()
         self.domains.start()
 
     async def close(self) -> None:

@@ -14,7 +14,8 @@ Does not: turn text into what goes over the wire (``smtpclient.smtp.content``).
 
 from zope.interface import implementer
 
-from smtpclient.interfaces import IContentReader, IMessageContent
+from smtpclient.interfaces import ILineReader, IMessageContent
+from smtpclient.mail.lines import Lines
 from smtpclient.queue import record
 from smtpclient.queue.content_records import LineDecoder
 from smtpclient.queue.files import Files
@@ -63,7 +64,7 @@ class SpoolContent:
         return SpoolContentReader(self._files, fd, self._path, self._offset, block)
 
 
-@implementer(IContentReader)
+@implementer(ILineReader)
 class SpoolContentReader:
     """
     One reading of a queue file's content.
@@ -92,19 +93,50 @@ class SpoolContentReader:
         :raises OSError: when the file cannot be read, or has been closed.
         """
         while not self._ended:
-            size = self._block
-            if size < BLOCK:
-                data = self._files.pread(self._fd, size, self._position)
-            else:
-                data = await self._files.run_in_thread(self._files.pread, self._fd, size, self._position)
-            self._block = min(2 * size, BLOCK)
-            try:
-                text = self._text(data, last=len(data) < size)
-            except MalformedRecord as error:
-                raise CorruptQueueFile(self._path, error.offset, error.why) from error
+            text = self._text(*await self._read())
             if text:
                 return text
         return b""
+
+    async def next_lines(self) -> Lines | bytes:
+        """
+        The same as lines for the wire, where that is what the block holds.
+
+        :raises CorruptQueueFile: when the records cannot be read.
+        :raises OSError: when the file cannot be read, or has been closed.
+        """
+        decoder = self._lines
+        while not self._ended:
+            data, last = await self._read()
+            before = self._position, self._block, self._run_start, self._passed, decoder.open_line
+            # Most have none at all, and that is told in no time.
+            decoder.begin(b"\r\n", suspicious=b"\n" in data)
+            text = self._text(data, last)
+            if decoder.has_line_feeds:
+                self._position, self._block, self._run_start, self._passed, decoder.open_line = before
+                self._ended = False
+                decoder.begin(b"\n")
+                text = self._text(data, last)
+            elif text:
+                lines = Lines(text, decoder.longest, decoder.has_dots)
+                return lines.text if decoder.has_parts else lines
+            if text:
+                return text
+        return b""
+
+    async def _read(self) -> tuple[bytes, bool]:
+        """
+        The next block of the file, and whether the file ends with it.
+
+        :raises OSError: when it cannot be read.
+        """
+        size = self._block
+        if size < BLOCK:
+            data = self._files.pread(self._fd, size, self._position)
+        else:
+            data = await self._files.run_in_thread(self._files.pread, self._fd, size, self._position)
+        self._block = min(2 * size, BLOCK)
+        return data, len(data) < size
 
     def close(self) -> None:
         """Give back the file; more calls do no harm."""
@@ -117,7 +149,14 @@ class SpoolContentReader:
         The text of a block as far as it goes; leaves the position where the next block has to start.
 
         :param last: the file ends with this block.
+        :raises CorruptQueueFile: when the records cannot be read.
         """
+        try:
+            return self._decoded(data, last)
+        except MalformedRecord as error:
+            raise CorruptQueueFile(self._path, error.offset, error.why) from error
+
+    def _decoded(self, data: bytes, last: bool) -> bytes:
         base = self._position
         parts: list[bytes] = []
         at = 0
@@ -134,11 +173,11 @@ class SpoolContentReader:
             if kind == record.EXTRACTED:
                 self._end(start, end, base + at)
                 if self._lines.open_line:
-                    parts.append(b"\n")
+                    parts.append(self._lines.ending)
                 break
             at = self._beside_the_text(kind, data[start:end], base + at, base + end) - base
             self._position = base + at
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _cut(self, at: int, end: int, base: int, last: bool) -> None:
         """The record at an index goes on behind the block: read again from there, and enough."""

@@ -1,8 +1,9 @@
 """
 Lines of text as content records, and back: bytes to bytes, no files.
 
-Text has lines that end in LF. A record of type ``N`` is a line, or the end of one; ``L`` is a part of a line with more
-to follow. What is longer than :data:`smtpclient.queue.record.PIECE` is written in parts.
+Text has lines that end in LF; on the wire (:class:`smtpclient.mail.lines.Lines`) they end in CRLF. A record of type
+``N`` is a line, or the end of one; ``L`` is a part of a line with more to follow. What is longer than
+:data:`smtpclient.queue.record.PIECE` is written in parts.
 
 Promises: :class:`LineEncoder` and :class:`LineDecoder` give back each other's input, whatever bytes it holds, except
 that a last line without LF comes back with one; both take their input in blocks that end anywhere and keep no more of
@@ -13,6 +14,11 @@ This is the hottest loop of the queue: every line of every message passes throug
 
 from smtpclient.queue import record
 from smtpclient.queue.record import LENGTHS, LINE, LINE_PART, PIECE
+
+SHORT = 0x7F
+"""Lines up to this length, bytes, are not measured."""
+
+DOT = ord(".")
 
 _LINE_HEADERS = tuple(b"N" + length for length in LENGTHS)
 
@@ -51,13 +57,34 @@ class LineEncoder:
 
 class LineDecoder:
     """
-    Records in, text out.
+    Records in, text out; or lines for the wire, with what is to be known of them.
 
     :ivar open_line: the text so far ends inside a line.
+    :ivar ending: of each line: LF or CRLF.
+    :ivar longest: of the lines since :meth:`begin` none is longer, bytes.
+    :ivar has_dots: one of them may begin with a dot.
+    :ivar has_parts: not all of them are whole, or in one record.
+    :ivar has_line_feeds: the data of a record may hold LF, so that the text has more lines than there are records.
     """
+
+    __slots__ = ("_suspicious", "ending", "has_dots", "has_line_feeds", "has_parts", "longest", "open_line")
 
     def __init__(self) -> None:
         self.open_line = False
+        self.begin(b"\n")
+
+    def begin(self, ending: bytes, suspicious: bool = True) -> None:
+        """
+        Go on in another way.
+
+        :param ending: of each line from now on: LF or CRLF.
+        :param suspicious: what is decoded from now on may hold LF.
+        """
+        self.ending = ending
+        self._suspicious = suspicious
+        self.longest = SHORT
+        self.has_parts = self.open_line
+        self.has_dots = self.has_line_feeds = False
 
     def decode(self, data: bytes, at: int, base: int) -> tuple[bytes, int]:
         """
@@ -68,12 +95,13 @@ class LineDecoder:
         :raises MalformedRecord: when a record claims an impossible length.
         """
         text: list[bytes] = []
+        ending = self.ending
         while True:
-            lines, at = _short_lines(data, at)
+            lines, at = self._short_lines(data, at)
             if lines:
                 self.open_line = False
                 lines.append(b"")
-                text.append(b"\n".join(lines))
+                text.append(ending.join(lines))
             try:
                 kind, start, end = record.parse_header(data, at, base)
             except record.Incomplete:
@@ -81,56 +109,95 @@ class LineDecoder:
             if end > len(data) or kind not in (LINE, LINE_PART):
                 break
             self.open_line = kind == LINE_PART
-            text.append(data[start:end] if self.open_line else data[start:end] + b"\n")
+            line = data[start:end]
+            self._note(line)
+            text.append(line if self.open_line else line + ending)
             at = end
-        return b"".join(text), at
+        return text[0] if len(text) == 1 else b"".join(text), at
+
+    def _note(self, line: bytes) -> None:
+        """What is to be known of a record that had to be looked at alone."""
+        self.longest = max(self.longest, len(line))
+        self.has_parts = self.has_parts or self.open_line
+        self.has_dots = self.has_dots or line.startswith(b".")
+        self.has_line_feeds = self.has_line_feeds or b"\n" in line
+
+    def _short_lines(self, data: bytes, at: int) -> tuple[list[bytes], int]:
+        """
+        Take the run of whole lines below 16 KiB at an index; what stops it is left to the caller.
+
+        :return: lines, or several lines in one with the ending between them, and the index behind them.
+        """
+        lines: list[bytes] = []
+        append = lines.append
+        here = at
+        before = 0
+        longest, has_dots = self.longest, self.has_dots
+        try:
+            while data[at] == LINE:
+                here = at
+                length = data[at + 1]
+                start = at + 2
+                if length == before and length < 0x80 and _are_equal(data, at, length):
+                    # Base64, mostly: ten times quicker than line by line.
+                    text, at = self._equal_lines(data, at, length)
+                    append(text)
+                    before = 0
+                    continue
+                before = length
+                if length > 0x7F:
+                    high = data[start]
+                    if high > 0x7F:
+                        break
+                    length += (high << 7) - 0x80
+                    start += 1
+                    longest = max(longest, length)
+                if data[start] == DOT:
+                    has_dots = True
+                at = start + length
+                append(data[start:at])
+        except IndexError:
+            if at > len(data):  # the last slice was cut short by the end of the block
+                lines.pop()
+                at = here
+        self.longest, self.has_dots = longest, self.has_dots or has_dots
+        if self._suspicious and not self.has_line_feeds:
+            self.has_line_feeds = any(b"\n" in line for line in lines)
+        return lines, at
+
+    def _equal_lines(self, data: bytes, at: int, length: int) -> tuple[bytes, int]:
+        """
+        Take lines of one length, a header of two bytes before each: what stands between two lines becomes the ending in
+        one go.
+
+        :param length: of the line at the index, which is whole; below 128.
+        :return: the lines with the ending between them, and the index behind the last.
+        """
+        stride = length + 2
+        same = _equal_headers(data, at, stride, length)
+        end = at + same * stride
+        text = bytearray(data[at + 2 : end])
+        if b"." in data[at + 2 : end : stride]:
+            self.has_dots = True
+        # In CRLF a LF inside a record could not be told from one of ours afterwards.
+        if self._suspicious and b"\n" in text:
+            self.has_line_feeds = True
+        if len(self.ending) == 2:
+            text[length::stride] = b"\r" * (same - 1)
+            text[length + 1 :: stride] = b"\n" * (same - 1)
+        else:
+            text[length::stride] = b"\n" * (same - 1)
+            del text[length + 1 :: stride]
+        return bytes(text), end
 
 
-def _short_lines(data: bytes, at: int) -> tuple[list[bytes], int]:
-    """
-    Take the run of whole lines below 16 KiB at an index; what stops it is left to the caller.
-
-    :return: lines, or several lines in one with LF between them, and the index behind them.
-    """
-    lines: list[bytes] = []
-    append = lines.append
-    here = at
-    before = 0
-    try:
-        while data[at] == LINE:
-            here = at
-            length = data[at + 1]
-            start = at + 2
-            if length == before and length < 0x80 and data[at + 3 * length + 7] == data[at + 2 * length + 5] == length:
-                # Base64, mostly: ten times quicker than line by line.
-                text, at = _equal_lines(data, at, length)
-                append(text)
-                before = 0
-                continue
-            before = length
-            if length > 0x7F:
-                high = data[start]
-                if high > 0x7F:
-                    break
-                length += (high << 7) - 0x80
-                start += 1
-            at = start + length
-            append(data[start:at])
-    except IndexError:
-        if at > len(data):  # the last slice was cut short by the end of the block
-            lines.pop()
-            at = here
-    return lines, at
+def _are_equal(data: bytes, at: int, length: int) -> bool:
+    """Whether the next two records seem to be as long as this one."""
+    return data[at + 3 * length + 7] == data[at + 2 * length + 5] == length
 
 
-def _equal_lines(data: bytes, at: int, length: int) -> tuple[bytes, int]:
-    """
-    Take lines of one length, a header of two bytes before each: what stands between two lines becomes LF in one go.
-
-    :param length: of the line at the index, which is whole; below 128.
-    :return: the lines with LF between them, and the index behind the last.
-    """
-    stride = length + 2
+def _equal_headers(data: bytes, at: int, stride: int, length: int) -> int:
+    """How many records of one length stand at an index, one behind the other, all of them whole lines."""
     limit, count = 4, 0
     while count < limit:
         limit *= 8
@@ -141,7 +208,4 @@ def _equal_lines(data: bytes, at: int, length: int) -> tuple[bytes, int]:
         same = count - max(len(kinds), len(lengths))
         if same < count or count < limit:
             break
-    text = bytearray(data[at + 2 : at + same * stride])
-    text[length::stride] = b"\n" * (same - 1)
-    del text[length + 1 :: stride]
-    return bytes(text), at + same * stride
+    return same

@@ -1,9 +1,10 @@
 """
 Message content on the wire: CRLF line ends, dots stuffed, long lines folded.
 
-A :class:`WireEncoder` takes the content in blocks cut anywhere (lines end in LF) and gives the bytes to send after
-the 354. It keeps the little state that a cut needs, so that a dot at a block's edge can never end a message early:
-whoever could choose where the blocks are cut could otherwise smuggle a second message in.
+A :class:`WireEncoder` takes the content in blocks cut anywhere (lines end in LF), or as whole lines of which it is
+known what they hold, and gives the bytes to send after the 354. It keeps the little state that a cut needs, so that a
+dot at a block's edge can never end a message early: whoever could choose where the blocks are cut could otherwise
+smuggle a second message in.
 
 Rules:
 
@@ -17,6 +18,8 @@ Rules:
 Does not: clean. A CR that stands alone in the content goes out alone; whoever takes a message in
 (``smtpclient.queue.intake``) decides whether it may hold one.
 """
+
+from smtpclient.mail.lines import Lines
 
 END = b".\r\n"
 
@@ -37,8 +40,12 @@ class WireEncoder:
         self._limit = max(line_limit, 2) if line_limit else 0
         self._column = 0  # bytes of the current line that have been sent already
 
-    def feed(self, text: bytes) -> bytes:
+    def feed(self, text: bytes | Lines) -> bytes:
         """Encode a block; a line may go on in the next one."""
+        if isinstance(text, Lines):
+            if not self._column and (text.longest <= self._limit or not self._limit):
+                return self._stuffed(text)
+            text = text.text
         if not text:
             return b""
         if self._limit and self._has_long_line(text):
@@ -50,6 +57,14 @@ class WireEncoder:
             text = text.replace(b"\n.", b"\n..")
         wire = text.replace(b"\n", b"\r\n")
         return b"." + wire if stuffed else wire
+
+    def _stuffed(self, lines: Lines) -> bytes:
+        """Encode lines that stand alone, and are not too long."""
+        data = lines.data
+        if not (self._dots and lines.has_dots):
+            return data
+        data = data.replace(b"\r\n.", b"\r\n..")
+        return b"." + data if data.startswith(b".") else data
 
     def finish(self) -> bytes:
         """What ends the message."""

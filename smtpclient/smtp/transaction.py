@@ -31,6 +31,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from smtpclient.interfaces import IContentReader, IMessageContent
 from smtpclient.mail import shortage
 from smtpclient.mail.envelope import Envelope, Recipient, Utf8
+from smtpclient.mail.lines import Lines
 from smtpclient.mail.outcome import Peer
 from smtpclient.smtp import command, verdict, xforward
 from smtpclient.smtp.capability import Capabilities
@@ -296,13 +297,14 @@ class Transaction:
             self.verdicts.setdefault(index, fate)
 
 
-async def read_block(reader: IContentReader) -> bytes:
+async def read_block(reader: IContentReader) -> bytes | Lines:
     """
-    The next block of content.
+    The next block of content; as lines for the wire, from who has them.
 
     :raises UnreadableContent: when the file cannot be read.
     """
+    next_lines: Callable[[], Awaitable[bytes | Lines]] | None = getattr(reader, "next_lines", None)
     try:
-        return await reader.next_block()
+        return await (reader.next_block() if next_lines is None else next_lines())
     except OSError as why:
         raise UnreadableContent(str(why)) from why
