@@ -144,6 +144,7 @@ class Destination:
         "_finished",
         "_since",
         "has_answered",
+        "is_frequent",
         "jobs",
         "key",
         "next_hop",
@@ -181,6 +182,7 @@ class Destination:
         self.suspension = suspension
         self.suspended_until = inf if suspension else 0.0
         self.has_answered = False  # since it was found, or revived
+        self.is_frequent = False  # it had mail a moment before
         self.warned_at = -inf
         self._finished = 0.0
         self._since = now
@@ -196,8 +198,8 @@ class Destination:
         return len(self.jobs) + self.running
 
     def has_backlog(self) -> bool:
-        """Whether mail waits for the place, and the session, of a request that ends now."""
-        return bool(self.jobs)
+        """Whether mail waits for the place, and the session, of a request that ends now, or is sure to come soon."""
+        return self.is_frequent or bool(self.jobs)
 
     def may_start(self) -> bool:
         """Whether somebody waits and another request may be made."""

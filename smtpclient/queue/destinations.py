@@ -7,22 +7,27 @@ all their windows slow down each other, not the rest of the world. Those that ar
 spare time (``spare_time``): their mail is deferred, and nobody waits for that.
 
 A destination is forgotten as soon as nothing waits for it and nothing is under way, with all that its window has
-learnt. Only one that is dead is remembered until its time is over.
+learnt. Only one that is dead is remembered until its time is over, and that there was one, for :data:`BACK_TO_BACK`
+seconds: where mail follows mail so closely it is worth it to keep sessions.
 
-Promises: every operation takes the same time, however many destinations there are; only what has mail or is dead is in
-memory.
+Promises: every operation takes the same time, however many destinations there are; only what has mail, had some just
+now, or is dead is in memory.
 
 Does not: start requests (``scheduler``).
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from smtpclient.mail.outcome import SiteFailure
 from smtpclient.queue.destination_queue import LOCAL, Destination, DestinationState, TransportSettings
 from smtpclient.queue.spare_time import SpareTime
+
+BACK_TO_BACK = 1.0
+"""Mail that comes within so many seconds after the last for the same destination makes it a frequent one."""
 
 RESERVED = 5
 """One delivery slot in so many is for destinations that have nothing under way."""
@@ -55,6 +60,7 @@ class Destinations:
         self._untouched: OrderedDict[Destination, None] = OrderedDict()
         self._busy: OrderedDict[Destination, None] = OrderedDict()
         self._suspended: OrderedDict[Destination, None] = OrderedDict()
+        self._done: OrderedDict[tuple[str, str], float] = OrderedDict()  # when those just forgotten were
         self._dead: OrderedDict[Destination, None] = OrderedDict()
         self.spare_time = SpareTime(clock, wake)
         self._pauses: dict[Destination, IDelayedCall] = {}
@@ -71,6 +77,7 @@ class Destinations:
         destination = self._known.get((transport, next_hop))
         if destination is None:
             destination = Destination(transport, next_hop, self._settings(transport), now)
+            destination.is_frequent = self._done.pop(destination.key, -inf) + BACK_TO_BACK >= now
             self._known[transport, next_hop] = destination
         elif destination.suspension is not None and destination.suspended_until <= now:
             self._revive(destination)
@@ -127,6 +134,7 @@ class Destinations:
         # After a clear() its place may be another's.
         elif destination.idle() and self._known.get(destination.key) is destination:
             del self._known[destination.key]
+            self._note_done(destination.key)
         if turn is not destination.turn:
             if destination.turn is not None:
                 del destination.turn[destination]
@@ -170,7 +178,8 @@ class Destinations:
         self.spare_time.clear()
         for destination in self._known.values():
             destination.clear()
-        for table in (self._pauses, self._known, self._untouched, self._busy, self._suspended, self._dead):
+        tables = (self._pauses, self._known, self._untouched, self._busy, self._suspended, self._dead, self._done)
+        for table in tables:
             table.clear()
 
     def states(self) -> Iterator[DestinationState]:
@@ -183,6 +192,16 @@ class Destinations:
         destination.paused = False
         self.update(destination)
         self._wake()
+
+    def _note_done(self, key: tuple[str, str]) -> None:
+        now = self._clock.seconds()
+        done = self._done
+        done[key] = now
+        while True:
+            first = next(iter(done))
+            if now - done[first] <= BACK_TO_BACK:
+                return
+            del done[first]
 
     def _revive(self, destination: Destination) -> None:
         self._dead.pop(destination, None)

@@ -84,7 +84,9 @@ def seen(data: bytes) -> Glimpse | None:
         end = at + 2 + length
         if length > 0x7F or end > room + 1:
             return None
-        if kind == record.RECIPIENT:
+        if kind in _PASSED:
+            pass
+        elif kind == record.RECIPIENT:
             recipients.append(address.from_bytes(data[at + 2 : end]))
         elif kind == record.SENDER:
             sender = address.from_bytes(data[at + 2 : end])
@@ -95,13 +97,13 @@ def seen(data: bytes) -> Glimpse | None:
             if sender is None or not recipients or len(recipients) + finished != _counted(data):
                 return None
             return Glimpse(sender, tuple(recipients))
-        elif kind not in _PASSED:
+        else:
             return None
         at = end
     return None
 
 
 def _counted(data: bytes) -> int:
-    """How many recipients the size record counts; -1: it is none."""
-    fields = data[2:_SIZE_RECORD].split()
-    return int(fields[2]) if data[0] == record.SIZE and len(fields) > 2 and fields[2].isdigit() else -1
+    """How many recipients the size record counts; -1: it is none, or of another form."""
+    number = data[34:49].strip()  # the third of its fields
+    return int(number) if data[0] == record.SIZE and data[1] == _SIZE_RECORD - 2 and number.isdigit() else -1

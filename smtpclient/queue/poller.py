@@ -28,7 +28,6 @@ Known limits: mail for a file that ``postsuper -e`` marks after it was remembere
 import errno
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 from typing import Self
 
@@ -97,13 +96,14 @@ class Poller(Service):
         self._maillog = maillog
         self._admission = scheduler.admission
         self._outside = Outside()
-        scan = partial(spool.scan, passed_by=self._outside.folders)
-        self._incoming = QueuePass(scan, "incoming")
+        self._incoming = QueuePass(spool.names, "incoming")
         self._calendar = Calendar()
         self._upcoming = Upcoming()
         self._claiming = Claiming(spool, scheduler, self._due_later, clock, maillog)
         # What a failed move has left in active/ is due like anything in deferred/.
-        self._deferred = QueuePass(scan, "active", "deferred", begun=self._calendar.begin_walk, ended=self._walk_ended)
+        self._deferred = QueuePass(
+            spool.names, "active", "deferred", begun=self._calendar.begin_walk, ended=self._walk_ended
+        )
         self._in_a_hurry = True  # about the walk through deferred/ that is under way or asked for
         self._walk_on_at = 0.0
         self._next_run = 0.0
@@ -297,7 +297,8 @@ class Poller(Service):
         begun = self._clock.seconds()
         entry = self._upcoming.pop(begun) or self._from_calendar(begun)
         if entry is not None:
-            return None if self._stays_outside("deferred", entry) else ("deferred", entry)
+            stays = not entry.expire_now and self._stays_outside("deferred", entry.queue_id)
+            return None if stays else ("deferred", entry)
         if self._in_a_hurry:
             return self._look(self._deferred)
         if begun < self._walk_on_at:
@@ -339,36 +340,50 @@ class Poller(Service):
             self._warn("cannot look at a message in the queue", error)
             return None
 
-    def _stays_outside(self, folder: str, entry: Entry) -> bool:
+    def _stays_outside(self, folder: str, queue_id: str) -> bool:
         """Whether a file stays where it lies, because its destination takes no more now."""
-        if not self._admission.is_strained or entry.expire_now or not entry.complete or folder == "active":
+        if not self._admission.is_strained:
             return False
-        seen = self._spool.glimpse(entry.queue_id, folder)
+        seen = self._spool.glimpse(queue_id, folder)
         key = self._admission.refusing(seen) if seen is not None else None
         if key is None:
             return False
-        if not self._outside.add(key, folder, entry.queue_id) and folder == "deferred":
-            self._calendar.add(entry.queue_id, self._clock.seconds() + RETRY)
+        if not self._outside.add(key, folder, queue_id) and folder == "deferred":
+            self._calendar.add(queue_id, self._clock.seconds() + RETRY)
         return True
 
     def _look(self, queue: QueuePass) -> tuple[str, Entry] | None:
         try:
-            return queue.next(lambda folder, entry: self._wanted(queue, folder, entry))
+            return queue.next(self._wanted_new if queue is self._incoming else self._wanted_again)
         except OSError as error:
             self._next_run = min(self._next_run, self._clock.seconds() + _REST)
             self._warn("cannot look through the queue", error)
             return None
 
-    def _wanted(self, queue: QueuePass, folder: str, entry: Entry) -> bool:
-        """Whether a file is to be taken now."""
-        if entry.queue_id in self._scheduler or not (entry.complete or entry.damaged):
-            return False
-        now = self._clock.seconds()
-        if queue.ignore_times or entry.due <= (now + _FUTURE if folder == "incoming" else now):
-            return not self._stays_outside(folder, entry)
+    def _wanted_new(self, folder: str, queue_id: str) -> Entry | None:
+        """A file of incoming/, if it is to be taken now."""
+        # Its time and mode are looked at when its destination takes it, and one that expires has been tried before.
+        if queue_id in self._outside.folders or queue_id in self._scheduler or self._stays_outside(folder, queue_id):
+            return None
+        entry = self._spool.entry(queue_id, folder)
+        if entry is None or not (entry.complete or entry.damaged):
+            return None
+        in_time = entry.due <= self._clock.seconds() + _FUTURE
+        return entry if in_time or self._incoming.ignore_times else None
+
+    def _wanted_again(self, folder: str, queue_id: str) -> Entry | None:
+        """A file of deferred/, or one that is stranded in active/, if it is to be taken now."""
+        if queue_id in self._outside.folders or queue_id in self._scheduler:
+            return None
+        entry = self._spool.entry(queue_id, folder)
+        if entry is None or not (entry.complete or entry.damaged):
+            return None
+        if self._deferred.ignore_times or entry.due <= self._clock.seconds():
+            stays = folder == "deferred" and not entry.expire_now and self._stays_outside(folder, queue_id)
+            return None if stays else entry
         if folder == "deferred" and (entry.due >= self._next_run or not self._upcoming.add(entry)):
-            self._calendar.see(entry.queue_id, entry.due)
-        return False
+            self._calendar.see(queue_id, entry.due)
+        return None
 
     def _warn(self, words: str, error: OSError) -> None:
         """Say so, but not for every file of a disk that is full."""

@@ -30,7 +30,7 @@ class QueuePass:
     """
     Walks through folders.
 
-    :param scan: gives the files of a folder; closed when the walk is given up.
+    :param names: gives the queue ids in a folder; closed when the walk is given up.
     :param begun: called when a walk begins.
     :param ended: called when one has come to its end; not when it was given up.
     :param folders: in the order in which they are walked through.
@@ -38,16 +38,16 @@ class QueuePass:
 
     def __init__(
         self,
-        scan: Callable[[str], Iterator[Entry]],
+        names: Callable[[str], Iterator[str]],
         *folders: str,
         begun: Callable[[], object] = _nothing,
         ended: Callable[[], object] = _nothing,
     ) -> None:
-        self._scan = scan
+        self._names = names
         self._begun = begun
         self._ended = ended
         self._folders = folders
-        self._files: Iterator[tuple[str, Entry]] | None = None
+        self._files: Iterator[tuple[str, str]] | None = None
         self._wanted = False
         self._ignore_next = False
         self.ignore_times = False
@@ -77,10 +77,11 @@ class QueuePass:
         """Have the next walk take everything, whenever it is asked for."""
         self._ignore_next = True
 
-    def next(self, wanted: Callable[[str, Entry], bool]) -> tuple[str, Entry] | None:
+    def next(self, wanted: Callable[[str, str], Entry | None]) -> tuple[str, Entry] | None:
         """
         Walk on to the next file that is wanted.
 
+        :param wanted: looks at a file, given its folder and queue id; None: it is not.
         :return: its folder and the file; None when the walk has ended, or it is time to do something else.
         :raises OSError: when a folder cannot be read; the walk has ended.
         """
@@ -98,8 +99,9 @@ class QueuePass:
                     self._end()
                     self._ended()
                     return None
-                if wanted(*found):
-                    return found
+                entry = wanted(*found)
+                if entry is not None:
+                    return found[0], entry
         except OSError:
             self._ignore_next |= self.ignore_times  # what was asked for was not done
             self._end()
@@ -115,10 +117,10 @@ class QueuePass:
         """Leave the folder that is open."""
         self._files = None  # closing the generator closes the folder
 
-    def _walk(self) -> Iterator[tuple[str, Entry]]:
+    def _walk(self) -> Iterator[tuple[str, str]]:
         for folder in self._folders:
-            for entry in self._scan(folder):
-                yield folder, entry
+            for queue_id in self._names(folder):
+                yield folder, queue_id
 
 
 class Upcoming:

@@ -19,7 +19,7 @@ Postfix. A file from elsewhere whose name is taken in a folder replaces the one 
 import errno
 import os
 import stat
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -145,15 +145,22 @@ class Spool:
 
     # The queue manager's moves.
 
-    def scan(self, queue: str, passed_by: Container[str] = ()) -> Iterator[Entry]:
+    def names(self, queue: str) -> Iterator[str]:
+        """
+        The queue ids in a queue, as they are asked for, without a look at the files; see :meth:`scan`.
+
+        :raises OSError: when a folder cannot be read.
+        """
+        return (name for _, name in self._folders.names(queue) if queue_ids.is_valid(name))
+
+    def scan(self, queue: str) -> Iterator[Entry]:
         """
         Look at every file of a queue, as it is asked for; a file that moves meanwhile may be missed until next time.
 
-        :param passed_by: the queue ids of files that are of no interest, as it is when their turn comes.
         :raises OSError: when a folder cannot be read.
         """
         for folder, name in self._folders.names(queue):
-            if name not in passed_by and queue_ids.is_valid(name):
+            if queue_ids.is_valid(name):
                 found = self._folders.stat(folder + name)
                 if found and stat.S_ISREG(found.st_mode):
                     yield Entry(name, found.st_mtime, stat.S_IMODE(found.st_mode))
@@ -165,7 +172,9 @@ class Spool:
         :raises OSError: when that cannot be told.
         """
         found = self._folders.stat(self._folders.path(queue, queue_id))
-        return Entry(queue_id, found.st_mtime, stat.S_IMODE(found.st_mode)) if found is not None else None
+        if found is None or not stat.S_ISREG(found.st_mode):
+            return None
+        return Entry(queue_id, found.st_mtime, stat.S_IMODE(found.st_mode))
 
     def glimpse(self, queue_id: str, queue: str) -> Glimpse | None:
         """Who a message is from and for, as a hint; None: that takes reading it, or there is nothing to be read."""

@@ -3,7 +3,7 @@ A poller on a real queue directory, for its tests.
 """
 
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ from smtpclient.queue.poller import Poller, PollerSettings
 from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
-from smtpclient.queue.spool import Entry, Spool
+from smtpclient.queue.spool import Spool
 from tests.queue import disk
 from tests.queue.disk import NOW
 from tests.queue.scheduling import DEFAULTS, Agent, Log, by_domain
@@ -38,10 +38,10 @@ class WatchedSpool(Spool):
         if verb in self.fails:
             raise self.fails[verb]
 
-    def scan(self, queue: str, passed_by: Container[str] = ()) -> Iterator[Entry]:
+    def names(self, queue: str) -> Iterator[str]:
         """Fails as ``scan QUEUE``."""
         self._may_fail(f"scan {queue}")
-        return super().scan(queue, passed_by)
+        return super().names(queue)
 
     def claim(self, queue_id: str, queue: str) -> bool:
         """Fails as ``claim``."""

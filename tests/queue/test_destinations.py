@@ -245,6 +245,26 @@ class Turns(SynchronousTestCase):
         self.end(destination)
         self.assertEqual(len(self.destinations), 0)
 
+    def test_sessions_are_worth_keeping_where_mail_follows_mail(self) -> None:
+        """What comes within a second after the last makes a destination a frequent one; what comes later does not."""
+        frequent = []
+        for pause in (0.0, 1.0, 1.1):
+            self.clock.advance(pause)
+            destination = self.mail("a", 1)
+            self.start(1)
+            frequent.append(destination.has_backlog())
+            self.end(destination)
+        self.assertEqual(frequent, [False, True, False])
+
+    def test_a_frequent_destination_is_forgotten_too(self) -> None:
+        """After a second, when another one is done."""
+        for name in ("a", "b", "c"):
+            destination = self.mail(name, 1)
+            self.start(1)
+            self.end(destination)
+            self.clock.advance(0.6)
+        self.assertEqual((len(self.destinations), len(self.destinations._done)), (0, 2))
+
     def test_a_dead_destination_is_remembered_until_its_time_is_over(self) -> None:
         """Also when no mail waits for it."""
         self.settings = ONE

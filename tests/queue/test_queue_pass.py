@@ -26,21 +26,21 @@ class Folders:
         self.open = 0
         self.fails = False
 
-    def scan(self, folder: str) -> Iterator[Entry]:
+    def scan(self, folder: str) -> Iterator[str]:
         """Their files."""
         self.open += 1
         try:
             for name in self.files[folder]:
                 if self.fails:
                     raise OSError(5, "Input/output error")
-                yield entry(name)
+                yield name
         finally:
             self.open -= 1
 
 
-def everything(folder: str, of: Entry) -> bool:
+def everything(folder: str, queue_id: str) -> Entry | None:
     """Take it."""
-    return True
+    return entry(queue_id)
 
 
 def walk(queue: QueuePass) -> list[str]:
@@ -83,9 +83,9 @@ class Walks(SynchronousTestCase):
         queue.ask()
         looks = []
 
-        def only_the_last(folder: str, of: Entry) -> bool:
-            looks.append(of.queue_id)
-            return of.queue_id == "119"
+        def only_the_last(folder: str, queue_id: str) -> Entry | None:
+            looks.append(queue_id)
+            return entry(queue_id) if queue_id == "119" else None
 
         self.assertIsNone(queue.next(only_the_last))
         self.assertEqual((len(looks), queue.under_way), (50, True))
