@@ -21,14 +21,22 @@ def family(pid: int) -> list[int]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and all below it, those that have ended included."""
-    ticks = 0
-    for member in family(pid):
-        try:
-            with open(f"/proc/{member}/stat", encoding="ascii", errors="replace") as status:
-                ticks += sum(int(field) for field in status.read().rpartition(")")[2].split()[11:15])
-        except OSError:
-            continue
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(_seconds(member, 15) for member in family(pid))
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """User and system time of a process alone, so far; 0 when it has ended."""
+    return _seconds(pid, 13)
+
+
+def _seconds(pid: int, behind: int) -> float:
+    """The times in a process's status up to a field: its own, then those of its children that have ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as status:
+            fields = status.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:behind])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> float:

@@ -7,7 +7,7 @@ minute.
 
 import argparse
 
-from bench import rows
+from bench import rows, workers
 
 ROWS = {
     "quick": rows.quick,
@@ -22,6 +22,7 @@ ROWS = {
     "huge": rows.huge,
     "fairness": rows.fairness,
     "fairness-once": rows.fairness_once,
+    "workers": workers.workers,
     "profile": rows.profile,
 }
 

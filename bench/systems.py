@@ -137,7 +137,7 @@ def deliver(system: str, fill: Callable[[str, str], int], destinations: int, lim
     os.chmod(base, 0o755)
     sink = Sink("127.0.0.1" if destinations == 1 else "0.0.0.0")
     try:
-        process = _STARTERS[system](base, _route(base, destinations), fill)
+        process = _STARTERS[system](base, route_to_sink(base, destinations), fill)
         peak, start, begun = 0.0, 0.0, time.monotonic()
         while queue_files.left(f"{base}/spool") and time.monotonic() - begun < limit and process.poll() is None:
             time.sleep(0.1)
@@ -155,7 +155,7 @@ def deliver(system: str, fill: Callable[[str, str], int], destinations: int, lim
     return Result(sink.count, left, sink.last - sink.first, cpu, peak)
 
 
-def _route(base: str, destinations: int) -> str:
+def route_to_sink(base: str, destinations: int) -> str:
     if destinations == 1:
         return f"relayhost = [127.0.0.1]:{PORT}"
     with open(f"{base}/transport", "w", encoding="ascii") as table:
@@ -165,12 +165,17 @@ def _route(base: str, destinations: int) -> str:
     return f"transport_maps = texthash:{base}/transport"
 
 
-def _start_ours(base: str, route: str, fill: Callable[[str, str], int]) -> subprocess.Popen[bytes]:
+def start_ours(base: str, route: str, fill: Callable[[str, str], int], *options: str) -> subprocess.Popen[bytes]:
+    """
+    Start the service on a queue directory that is made and filled for it.
+
+    :param options: of the command line.
+    """
     os.makedirs(f"{base}/spool")
     fill(f"{base}/spool", "")
     with open(f"{base}/main.cf", "w", encoding="ascii") as file:
         file.write(_MAIN.format(base=base, route=route))
-    command = [sys.executable, "-m", "twisted", "smtpclient", "--config", f"{base}/main.cf"]
+    command = [sys.executable, "-m", "twisted", "smtpclient", "--config", f"{base}/main.cf", *options]
     with open(f"{base}/output", "wb") as output:
         return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
 
@@ -207,4 +212,4 @@ def _start_postfix(base: str, route: str, fill: Callable[[str, str], int]) -> su
     return start_master(base)
 
 
-_STARTERS = {"smtpclient": _start_ours, "postfix": _start_postfix}
+_STARTERS = {"smtpclient": start_ours, "postfix": _start_postfix}
