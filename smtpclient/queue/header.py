@@ -21,7 +21,8 @@ Does not: decode encoded words, look into MIME parts.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 BLOCK = 65536  # bytes
 
@@ -33,8 +34,12 @@ class HeaderTooLarge(ValueError):
     """A header that will not be held in memory; the text says which part of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+@lru_cache(maxsize=1024)  # the same names come with every message
+def _key(name: bytes) -> str:
+    return name.decode("ascii").lower()
+
+
+class Field(NamedTuple):
     """
     One header field.
 
@@ -48,7 +53,7 @@ class Field:
     @property
     def key(self) -> str:
         """The name in lower case, for comparing."""
-        return self.name.decode("ascii").lower()
+        return _key(self.name)
 
     @property
     def body(self) -> str:

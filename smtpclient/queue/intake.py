@@ -194,21 +194,24 @@ def prepare(submission: Submission, rules: Rules, now: float, random: Random) ->
     except HeaderTooLarge as error:
         raise IntakeError("5.3.4", str(error)) from error
     recipients = _recipients(submission, fields, rules.myorigin)
-    submission = replace(submission, sender=sender, full_name=_one_line(submission.full_name))
+    full_name = submission.full_name and _one_line(submission.full_name)
+    if sender != submission.sender or full_name != submission.full_name:
+        submission = replace(submission, sender=sender, full_name=full_name)
     fields = _new_header(submission, fields, rules, now, random)
-    head = b"".join(one.to_bytes() for one in fields)
-    message_id = _first(fields, "resent-message-id") or _first(fields, "message-id")
+    head = b"".join([one.to_bytes() for one in fields])
+    first = _first_ones(fields)
+    message_id = _body(first, "resent-message-id") or _body(first, "message-id")
     return NewMessage(
         sender=sender,
         recipients=recipients,
         content=PreparedContent(head, message_id, submission.content, chain([rest], blocks), rules),
-        encoding=submission.encoding or _declared_encoding(fields),
+        encoding=submission.encoding or _declared_encoding(first),
         utf8=_utf8(submission, sender, recipients, head),
         envelope_id=submission.envelope_id,
         ret=submission.ret,
-        full_name=submission.full_name,
+        full_name=full_name,
         attributes=submission.attributes,
-        tls=_tls_wish(submission, fields),
+        tls=_tls_wish(submission, first),
     )
 
 
@@ -221,18 +224,20 @@ def checked_address(given: str, origin: str, status: str, role: str) -> str:
     :param role: ``sender`` or ``recipient``, for the text.
     :raises IntakeError: when it is none.
     """
-    shown = printable(given[:100])
     local, sign, domain = given.rpartition("@")
     if not sign:
         local, domain = given, origin
+    why = ""
     if not address.is_safe(given):
-        raise IntakeError(status, f"{role} address holds a control character: <{shown}>")
-    if not given.isascii() and any("\ud800" <= letter <= "\udfff" for letter in given):
-        raise IntakeError(status, f"{role} address is not valid UTF-8: <{shown}>")
-    if len(address.to_bytes(given)) > LONGEST_ADDRESS:
-        raise IntakeError(status, f"{role} address is longer than {LONGEST_ADDRESS} bytes: <{shown}...>")
-    if not local or not domain.strip(".") or not _DOMAIN.fullmatch(domain):
-        raise IntakeError(status, f"bad {role} address syntax: <{shown}>")
+        why = f"{role} address holds a control character: <%s>"
+    elif not given.isascii() and any("\ud800" <= letter <= "\udfff" for letter in given):
+        why = f"{role} address is not valid UTF-8: <%s>"
+    elif len(address.to_bytes(given)) > LONGEST_ADDRESS:
+        why = f"{role} address is longer than {LONGEST_ADDRESS} bytes: <%s...>"
+    elif not local or not domain.strip(".") or not _DOMAIN.fullmatch(domain):
+        why = f"bad {role} address syntax: <%s>"
+    if why:
+        raise IntakeError(status, why % printable(given[:100]))
     return f"{local}@{domain}"
 
 
@@ -283,8 +288,7 @@ def _new_header(submission: Submission, fields: list[Field], rules: Rules, now: 
 
     :raises IntakeError: when the message has been through too many hosts.
     """
-    date = formatdate(now, localtime=True)
-    made = [_field("Received", f"{submission.trace};\n\t{date}")] if submission.trace else []
+    made = [_field("Received", f"{submission.trace};\n\t{_date(now)}")] if submission.trace else []
     # As Postfix counts, the hop that is us is one of them.
     if len(made) + sum(one.key == "received" for one in fields) >= rules.hopcount_limit:
         raise IntakeError("5.4.0", "too many hops")
@@ -310,9 +314,13 @@ def _missing_fields(
         stamp = strftime("%Y%m%d%H%M%S", gmtime(now))
         yield _field(f"{resent}Message-ID", f"<{stamp}.{random.getrandbits(80):020x}@{rules.myhostname}>")
     if key + "date" not in present:
-        yield _field(f"{resent}Date", formatdate(now, localtime=True))
+        yield _field(f"{resent}Date", _date(now))
     if key + "from" not in present:
         yield _field(f"{resent}From", _from_text(submission, rules))
+
+
+def _date(now: float) -> str:
+    return formatdate(now, localtime=True)
 
 
 def _field(name: str, text: str) -> Field:
@@ -337,20 +345,28 @@ def _one_line(text: str) -> str:
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
-def _first(fields: Iterable[Field], key: str) -> str:
-    return next((one.body for one in fields if one.key == key), "")
+def _first_ones(fields: Iterable[Field]) -> dict[str, Field]:
+    """The first field of each name."""
+    found: dict[str, Field] = {}
+    for one in fields:
+        found.setdefault(one.key, one)
+    return found
 
 
-def _declared_encoding(fields: list[Field]) -> str:
-    declared = _first(fields, "content-transfer-encoding").partition("(")[0].strip().lower()
+def _body(first: Mapping[str, Field], key: str) -> str:
+    return first[key].body if key in first else ""
+
+
+def _declared_encoding(first: Mapping[str, Field]) -> str:
+    declared = _body(first, "content-transfer-encoding").partition("(")[0].strip().lower()
     return "8bit" if declared in ("8bit", "binary") else ""
 
 
-def _tls_wish(submission: Submission, fields: list[Field]) -> TlsWish:
+def _tls_wish(submission: Submission, first: Mapping[str, Field]) -> TlsWish:
     """What is asked of TLS; REQUIRETLS makes the field count for nothing (RFC 8689 section 4.1)."""
     if submission.require_tls:
         return TlsWish.REQUIRED
-    return TlsWish.OPTIONAL if _first(fields, "tls-required").strip().lower() == "no" else TlsWish(0)
+    return TlsWish.OPTIONAL if _body(first, "tls-required").strip().lower() == "no" else TlsWish(0)
 
 
 def _utf8(submission: Submission, sender: str, recipients: Iterable[Recipient], head: bytes) -> Utf8:

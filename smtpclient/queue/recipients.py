@@ -38,6 +38,12 @@ _TOKEN = re.compile(
     """,
     re.X | re.S,
 )
+# What nearly every address field is: plain addresses, all with a domain, with or without a display name.
+_ATEXT = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+"
+_MEMBER = rb"(?:[A-Za-z0-9!#$%%&'*+/=?^_`{|}~. \t\n-]*<%(atext)b@%(atext)b>|[ \t\n]*%(atext)b@%(atext)b)[ \t\n]*" % {
+    b"atext": _ATEXT
+}
+_WITH_DOMAINS = re.compile(rb"%(member)b(?:,%(member)b)*" % {b"member": _MEMBER})
 _QUOTED_PAIR = re.compile(r"\\(.)", re.S)
 _IN_COMMENT = re.compile(r"[^()\\]+|\\.|[()]", re.S)
 _WHERE = {'"': "a quote is not closed", "(": "a comment is not closed", "[": "an address literal is not closed"}
@@ -132,6 +138,8 @@ def qualify(text: bytes, origin: str) -> bytes:
 
     What cannot be read stays as it is: only the recipient has to make sense of it.
     """
+    if _WITH_DOMAINS.fullmatch(text):
+        return text
     decoded = text.decode("utf-8", "surrogateescape")
     try:
         ends = [mailbox.end for mailbox in addresses(decoded) if not mailbox.domain]

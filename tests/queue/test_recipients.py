@@ -190,6 +190,9 @@ class QualifyTests(SynchronousTestCase):
             b' G: x, "a b";\n': b' G: x@origin.test, "a b"@origin.test;\n',
             b" \xff <a>\n": b" \xff <a@origin.test>\n",
             b" a@b.test\n": b" a@b.test\n",
+            b" A. Name <a@b.test>,\n\tc@d.test\n": b" A. Name <a@b.test>,\n\tc@d.test\n",
+            b" A. Name <a@b.test>, c\n": b" A. Name <a@b.test>, c@origin.test\n",
+            b" c <a@b.test>, c <d>\n": b" c <a@b.test>, c <d@origin.test>\n",
             b" not an address <\n": b" not an address <\n",
             b"\n": b"\n",
         }
