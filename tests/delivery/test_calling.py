@@ -206,15 +206,29 @@ class Beside(CallingTestCase):
         calling = self.calling("10:4a=3! 10:4b 10:4c=! 20:4d=!")
         self.assertEqual((self.all(calling), self.calls()), ("b c! a! d!", "a0 b25 c25 a25 d325"))
 
-    def test_two_open_at_once(self) -> None:
-        """Of two that are open one is dropped, and comes again if it is asked for."""
-        calling = self.calling("10:4a=3! 10:4b=2 10:4c=1.75")
+    def two_open(self) -> Calling:
+        """Of three the first has failed and was told, and the others are open since, while nobody asked."""
+        calling = self.calling("10:4a=1! 10:4b=1 10:4c=1")
         asked = self.next(calling)
-        self.clock.pump([0.25, 0.25, 2.0])
-        told = self.successResultOf(asked)
-        assert told is not None
-        dropped = [c for sessions in self.connector.sessions.values() for c in sessions]
-        self.assertEqual((told.exchanger.host, len(dropped)), ("b", 1))
+        self.step(3)
+        self.assertEqual(self.successResultOf(asked).exchanger.host, "a")  # type: ignore[union-attr]
+        self.step(2)
+        self.assertEqual(len(self.connector.sessions), 2)
+        return calling
+
+    def test_two_open_at_once(self) -> None:
+        """Of two that are open one is dropped, and called again if it is asked for."""
+        calling = self.two_open()
+        self.assertEqual((self.all(calling), self.calls()), ("b c", "a0 b25 c50 c150"))
+
+    def test_closed_with_two_open(self) -> None:
+        """Connections that nobody has got are dropped."""
+        self.two_open().close()
+        lost = [one for sessions in self.connector.sessions.values() for one in sessions]
+        for pump in self.connector.pumps:
+            pump.flush()
+        self.assertEqual([one.transport.disconnected for one in lost], [True, True])  # type: ignore[union-attr]
+        self.assertFalse(self.places._held)
 
     def test_policy_is_asked_beside(self) -> None:
         """Who must not be called is not called beside another either."""
