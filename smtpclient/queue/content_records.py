@@ -198,8 +198,8 @@ def _are_equal(data: bytes, at: int, length: int) -> bool:
 
 def _equal_headers(data: bytes, at: int, stride: int, length: int) -> int:
     """How many records of one length stand at an index, one behind the other, all of them whole lines."""
-    limit, count = 4, 0
-    while count < limit:
+    limit = 4
+    while True:
         limit *= 8
         count = min(limit, (len(data) - at) // stride)
         headers = data[at : at + count * stride]
@@ -207,5 +207,4 @@ def _equal_headers(data: bytes, at: int, stride: int, length: int) -> int:
         kinds, lengths = headers[::stride].lstrip(b"N"), headers[1::stride].lstrip(bytes((length,)))
         same = count - max(len(kinds), len(lengths))
         if same < count or count < limit:
-            break
-    return same
+            return same
