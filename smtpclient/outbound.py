@@ -116,6 +116,7 @@ class Outbound(MultiService):
         self.routing = Routing.from_parameters(parameters, self.maillog)
         # With files of one's own, in tests, the machine must not have a say.
         self.scheduler = self._new_scheduler(descriptors.available() if files is None else _DESCRIPTORS)
+        self.agent.means.watch_places(self.scheduler.stand_by)
         polling = dataclasses.replace(PollerSettings.from_parameters(parameters), stop_patience=drain_time)
         self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
         self._crew: Crew | None = None

@@ -90,6 +90,16 @@ class Dispatch:
         if self._turn is None:
             self._turn = self._clock.callLater(0, self._next_turn)
 
+    def stand_by(self, change: int) -> None:
+        """
+        A delivery under way does nothing for now, and uses no descriptor: others may have its place.
+
+        :param change: 1, or -1 when it goes on.
+        """
+        self.destinations.running -= change
+        if change > 0:
+            self.start()
+
     def stop(self) -> None:
         """Start nothing any more, and forget who waits."""
         self.stopped = True

@@ -139,6 +139,14 @@ class Scheduler:
         self._on_room = on_room
         self._on_postponed = on_postponed
 
+    def stand_by(self, change: int) -> None:
+        """
+        A delivery under way waits for what others hold, and does not count among all deliveries together.
+
+        :param change: 1, or -1 when it goes on.
+        """
+        self._dispatch.stand_by(change)
+
     def forget_dead(self) -> None:
         """Let every dead destination be tried again."""
         self._destinations.forget_dead()

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+import smtpclient.outbound
 from smtpclient.config.parameters import ConfigurationError, Parameters
 from smtpclient.delivery.destination import Destination
 from smtpclient.delivery.means import WalkSettings
@@ -23,7 +24,7 @@ from smtpclient.tls.policy import CLEAR
 from tests.delivery.memory_network import World, short
 from tests.delivery.socket_world import SocketWorld
 from tests.smtp.scripted_server import PIPELINING, Script
-from tests.test_seed_parameters import HOME, Play
+from tests.test_seed_parameters import FIRST, HOME, Play
 
 WHERE = ("192.0.2.1", 25)
 TERMS = Terms("mx.example", CLEAR)
@@ -352,6 +353,21 @@ class Services(SynchronousTestCase):
             most[limit] = play.hosts[HOME].most
         # Without a limit the windows of all let through more than one alone.
         self.assertEqual((most["3"], most[""], most["0"] > 20), (3, 20, True))
+
+    def test_others_are_not_held_up(self) -> None:
+        """However many wait for a slow server, mail for another domain goes out at once."""
+        self.patch(smtpclient.outbound, "_DESCRIPTORS", 256)
+        play = Play(smtp_host_connection_limit="2", smtp_destination_recipient_limit="1")
+        for number in range(100):
+            play.zone[f"d{number}.test", dns.MX] = [dns.Record_MX(10, b"mx.home.test")]
+        play.host(HOME, eod=["!sleep 5", "250 2.0.0 Ok"])
+        play.host(FIRST)
+        play.run(*(f"u{n}@d{n % 100}.test" for n in range(400)), seconds=3.0)
+        submitting = play.outbound.submit("me@home.test", ["you@there.test"], b"Subject: x\n\nx\n")
+        receipt = Deferred.fromCoroutine(submitting)
+        play.reactor.advance(2.0)
+        self.assertEqual(len(play.hosts[FIRST].sessions), 1)
+        self.successResultOf(receipt)
 
     def test_stop_while_many_wait(self) -> None:
         """When the service stops nobody waits on, and no connection is left."""
