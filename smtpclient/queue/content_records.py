@@ -122,13 +122,13 @@ class LineDecoder:
         self.has_dots = self.has_dots or line.startswith(b".")
         self.has_line_feeds = self.has_line_feeds or b"\n" in line
 
-    def _short_lines(self, data: bytes, at: int) -> tuple[list[bytes], int]:
+    def _short_lines(self, data: bytes, at: int) -> tuple[list[bytes | bytearray], int]:
         """
         Take the run of whole lines below 16 KiB at an index; what stops it is left to the caller.
 
         :return: lines, or several lines in one with the ending between them, and the index behind them.
         """
-        lines: list[bytes] = []
+        lines: list[bytes | bytearray] = []
         append = lines.append
         here = at
         before = 0
@@ -165,7 +165,7 @@ class LineDecoder:
             self.has_line_feeds = any(b"\n" in line for line in lines)
         return lines, at
 
-    def _equal_lines(self, data: bytes, at: int, length: int) -> tuple[bytes, int]:
+    def _equal_lines(self, data: bytes, at: int, length: int) -> tuple[bytearray, int]:
         """
         Take lines of one length, a header of two bytes before each: what stands between two lines becomes the ending in
         one go.
@@ -176,7 +176,7 @@ class LineDecoder:
         stride = length + 2
         same = _equal_headers(data, at, stride, length)
         end = at + same * stride
-        text = bytearray(data[at + 2 : end])
+        text = bytearray(memoryview(data)[at + 2 : end])
         if b"." in data[at + 2 : end : stride]:
             self.has_dots = True
         # In CRLF a LF inside a record could not be told from one of ours afterwards.
@@ -188,7 +188,7 @@ class LineDecoder:
         else:
             text[length::stride] = b"\n" * (same - 1)
             del text[length + 1 :: stride]
-        return bytes(text), end
+        return text, end
 
 
 def _are_equal(data: bytes, at: int, length: int) -> bool:
@@ -202,9 +202,9 @@ def _equal_headers(data: bytes, at: int, stride: int, length: int) -> int:
     while True:
         limit *= 8
         count = min(limit, (len(data) - at) // stride)
-        headers = data[at : at + count * stride]
+        end = at + count * stride
         # Only up to the first header that differs are these headers at all.
-        kinds, lengths = headers[::stride].lstrip(b"N"), headers[1::stride].lstrip(bytes((length,)))
+        kinds, lengths = data[at:end:stride].lstrip(b"N"), data[at + 1 : end : stride].lstrip(bytes((length,)))
         same = count - max(len(kinds), len(lengths))
         if same < count or count < limit:
             return same
