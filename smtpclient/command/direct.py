@@ -8,7 +8,7 @@ waits for such things is a function: :func:`at_once`.
 """
 
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall
@@ -30,9 +30,11 @@ class DirectFiles(Files):
         """Call it here."""
         return call(*args, **kwargs)
 
-    async def sync(self, fd: int) -> None:
+    async def sync(self, fd: int, folders: Sequence[str] = ()) -> None:
         """fsync(2)."""
         os.fsync(fd)
+        for folder in folders:
+            await self.sync_folder(folder)
 
     async def sync_folder(self, path: str) -> None:
         """fsync(2) of a folder."""

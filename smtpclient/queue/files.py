@@ -22,14 +22,15 @@ system call in meaning, and may fail or lose power at the n-th. Nothing else in 
 ``utime``             utimensat(2), access and modification time alike
 ``scan``              opendir(3) and readdir(3): the names in a folder, lazily
 ``free_bytes``        statvfs(2): what an unprivileged user may still write
-``sync``              fsync(2) of a file, in a thread
+``sync``              fsync(2) of a file, and of folders behind it, in a thread
 ``sync_folder``       fsync(2) of a folder, in a thread
 ``run_in_thread``     no system call: calls one of the above in a thread
 ====================  ==========================================================================================
 
 Reads and writes of ordinary size, renames and unlinks take microseconds and are made directly. fsync waits for the
 disk: requests that arrive while the threads are busy are taken up together, so that ten thousand callers cost a few
-threads, and callers that wait for the same folder share one fsync.
+threads, and callers that wait for the same folder share one fsync. A new file and its folder are asked for together:
+both are on disk after one trip to a thread.
 
 Promises: every error is an :class:`OSError`; ``sync`` returns only when an fsync that began after the call has ended.
 
@@ -39,7 +40,7 @@ Does not: retry, hide errors, buffer.
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -55,13 +56,13 @@ _BATCH = 64  # fsyncs in one trip to a thread: bounds how long the first of them
 
 
 class _Sync:
-    """One fsync asked for, and who waits for it."""
+    """What is asked for, a file (-1: none) and folders, and who waits for it."""
 
-    __slots__ = ("call", "subject", "waiters")
+    __slots__ = ("fd", "folders", "waiters")
 
-    def __init__(self, call: Callable[[Any], None], subject: Any) -> None:
-        self.call = call
-        self.subject = subject
+    def __init__(self, fd: int, folders: Sequence[str]) -> None:
+        self.fd = fd
+        self.folders = folders
         self.waiters: list[Deferred[None]] = []
 
 
@@ -207,9 +208,13 @@ class Files:
             outcome[0].raiseException()
         return outcome[0]
 
-    async def sync(self, fd: int) -> None:
-        """Return when everything written to a file before the call, and its mode and size, is on disk."""
-        wanted = _Sync(os.fsync, fd)
+    async def sync(self, fd: int, folders: Sequence[str] = ()) -> None:
+        """
+        Return when everything written to a file before the call, and its mode and size, is on disk.
+
+        :param folders: synced behind it, and once for all files that are synced in the same trip to a thread.
+        """
+        wanted = _Sync(fd, folders)
         self._wanted.append(wanted)
         await self._made(wanted)
 
@@ -217,7 +222,7 @@ class Files:
         """Return when every name made, changed or removed in a folder before the call is on disk."""
         wanted = self._wanted_folders.get(path)
         if wanted is None:
-            wanted = self._wanted_folders[path] = _Sync(_sync_folder, path)
+            wanted = self._wanted_folders[path] = _Sync(-1, (path,))
             self._wanted.append(wanted)
         await self._made(wanted)
 
@@ -249,26 +254,37 @@ class Files:
         count = min(_BATCH, -(-len(self._wanted) // self._sync_threads))
         batch, self._wanted[:count] = self._wanted[:count], []
         for wanted in batch:
-            if wanted.call is _sync_folder:
-                del self._wanted_folders[wanted.subject]
+            if wanted.fd < 0:
+                del self._wanted_folders[wanted.folders[0]]
         return batch
 
 
 def _run(batch: list[_Sync]) -> list[OSError | None]:
     """Make the fsyncs of a batch, in a thread; an error is a result, for the next one is another's."""
-    results: list[OSError | None] = []
-    for wanted in batch:
-        try:
-            wanted.call(wanted.subject)
-            results.append(None)
-        except OSError as error:
-            results.append(error)
+    results = [_error_of(os.fsync, wanted.fd) if wanted.fd >= 0 else None for wanted in batch]
+    # Behind the files, for a name is of no use before its file; and behind all of them, to be made once.
+    folders: dict[str, OSError | None] = {}
+    for number, wanted in enumerate(batch):
+        for folder in wanted.folders:
+            if folder not in folders:
+                folders[folder] = _error_of(_sync_folder, folder)
+            results[number] = results[number] or folders[folder]
     return results
+
+
+def _error_of(call: Callable[[Any], None], subject: Any) -> OSError | None:
+    try:
+        call(subject)
+    except OSError as error:
+        return error
+    return None
 
 
 def _sync_folder(path: str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(fd)

@@ -91,9 +91,7 @@ class MessageWriter:
                 await self._fill(fd, new)
                 self._files.utime(path, now)
                 self._files.fchmod(fd, 0o700)
-                await self._files.sync(fd)
-            for folder in self._folders.above(queue, path):
-                await self._files.sync_folder(folder)
+                await self._files.sync(fd, [*self._folders.above(queue, path)])
         except BaseException:
             self._withdraw(path)
             raise

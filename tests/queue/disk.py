@@ -35,9 +35,11 @@ class DirectFiles(Files):
         self.in_threads.append(call.__name__)
         return call(*args, **kwargs)
 
-    async def sync(self, fd: int) -> None:
-        """Only note which file."""
+    async def sync(self, fd: int, folders: Sequence[str] = ()) -> None:
+        """Only note which file, and which folders."""
         self.synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        for folder in folders:
+            await self.sync_folder(folder)
 
     async def sync_folder(self, path: str) -> None:
         """Only note which folder."""

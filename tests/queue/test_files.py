@@ -185,6 +185,39 @@ class ThreadedTests(TestCase):
         await gatherResults(busy + shared)
         self.assertEqual(len(self.calls), 3)
 
+    async def test_a_folder_with_its_files(self) -> None:
+        """Files that are synced in one trip to a thread share one fsync of their folder, behind theirs."""
+        self.files = Files(IReactorFromThreads(reactor), self.pool, sync_threads=1)
+        synced: list[str] = []
+
+        def fsync(fd: int) -> None:
+            synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+            if len(synced) == 1:
+                self.go_on.wait(10)
+
+        self.patch(os, "fsync", fsync)
+        opened = [os.open(f"{self.folder}/{name}", os.O_CREAT) for name in ("first", "a", "b", "c")]
+        for fd in opened:
+            self.addCleanup(os.close, fd)
+        waiting = [Deferred.fromCoroutine(self.files.sync(fd, [self.folder])) for fd in opened]
+        self.go_on.set()
+        await gatherResults(waiting)
+        folder = os.path.basename(self.folder)
+        self.assertEqual(synced, ["first", folder, "a", "b", "c", folder])
+
+    async def test_a_folder_that_fails(self) -> None:
+        """The error of a folder is told, with its name, to those whose files lie in it, and only to them."""
+        fd, missing = os.open(self.folder, os.O_RDONLY), self.folder + "/none"
+        self.addCleanup(os.close, fd)
+        folders = [[self.folder], [self.folder, missing], [missing], []]
+        failed = []
+        for number, one in enumerate([Deferred.fromCoroutine(self.files.sync(fd, each)) for each in folders]):
+            try:
+                await one
+            except FileNotFoundError as error:
+                failed.append((number, error.filename))
+        self.assertEqual(failed, [(1, missing), (2, missing)])
+
     async def test_a_missing_folder(self) -> None:
         """A folder that cannot be opened is an error like any other, for all who share it."""
         for one in [Deferred.fromCoroutine(self.files.sync_folder(self.folder + "/none")) for _ in range(5)]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import reactor
@@ -130,7 +131,7 @@ class LifeTests(Case):
         """A message that may yet be withdrawn is not claimed; once it is durable it is."""
         waiting: list[Deferred[None]] = []
 
-        async def sync(fd: int) -> None:
+        async def sync(fd: int, folders: Sequence[str]) -> None:
             waiting.append(Deferred())
             await waiting[-1]
 

@@ -88,7 +88,7 @@ class DirectFiles(Files):
         self.failing: OSError | None = None
         self.held: list[Deferred[None]] | None = None
 
-    async def sync(self, fd: int) -> None:
+    async def sync(self, fd: int, folders: Sequence[str] = ()) -> None:
         """Note which file, and fail if that is wanted."""
         if self.held is not None:
             waiting: Deferred[None] = Deferred()
@@ -97,6 +97,8 @@ class DirectFiles(Files):
         if self.failing:
             raise self.failing
         self.synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        for folder in folders:
+            await self.sync_folder(folder)
 
     async def sync_folder(self, path: str) -> None:
         """Note which folder."""

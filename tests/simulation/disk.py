@@ -13,7 +13,7 @@ power, at any operation; the operations are counted.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -271,11 +271,13 @@ class SimulatedFiles(Files):
         await self._a_moment()
         return call(*args, **kwargs)
 
-    async def sync(self, fd: int) -> None:
+    async def sync(self, fd: int, folders: Sequence[str] = ()) -> None:
         inode = self._open[fd].inode
         await self._a_moment()
         self._operation("fsync")
         self.disk.sync_file(inode)
+        for folder in folders:
+            await self.sync_folder(folder)
 
     async def sync_folder(self, path: str) -> None:
         await self._a_moment()
