@@ -7,10 +7,12 @@ service on what is there, releases what is on hold, and waits. Both stop as twis
 """
 
 import asyncio
+import ctypes
 import faulthandler
 import io
 import mmap
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -45,6 +47,7 @@ PATIENCE = 60.0
 PAUSE = 0.3
 """Seconds before anybody touches a new message: a file as old as its message is taken for one never tried."""
 
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, prctl(2)
 _EVERY = 0.005
 _FLUSH = 40
 
@@ -91,7 +94,8 @@ def live(life: Life, board: mmap.mmap) -> NoReturn:
 
 
 def _be_alone(life: Life) -> None:
-    """Have nothing in common with the parent but code."""
+    """Have nothing in common with the parent but code, and its end."""
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)  # a process that is stopped would stay for ever
     asyncio._set_running_loop(None)
     os.closerange(3, 4096)
     output = os.open(life.base / "output", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

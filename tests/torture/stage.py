@@ -137,6 +137,7 @@ class Stage:
 def theatre() -> Iterator[Path]:
     """Load everything; give a directory for the plays, in memory: a killed process loses nothing on whatever disk."""
     preload()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     memory = Path("/dev/shm")
     base = Path(tempfile.mkdtemp(prefix="torture", dir=memory if os.access(memory, os.W_OK) else None))
     try:
