@@ -56,7 +56,8 @@ class Incident:
     :param error: what the operation fails with; None: the process dies there, unless one of the last two happens.
     :param length: how many operations fail in a row.
     :param power_cut: the process dies because the power is gone.
-    :param clock_step: the clock is set forward by so many seconds; negative: back.
+    :param clock_step: the clock is set forward by so many seconds, negative: back, when the turn of the reactor is
+        over: whether something was taken up before its time is judged by the time at which that was decided.
     :param no_names_for: name servers do not answer for so many seconds.
     """
 
@@ -240,12 +241,15 @@ class World:
         if incident.error is not None:
             raise OSError(incident.error, os.strerror(incident.error))
         if incident.clock_step:
-            self.reactor.now += incident.clock_step
+            self.reactor.callLater(0, self._set_clock, incident.clock_step)
         elif incident.no_names_for:
             drop, self.weather.drop = self.weather.drop, 1.0
             self.reactor.callLater(incident.no_names_for, setattr, self.weather, "drop", drop)
         else:
             self._crash_at, self._crash_is_power_cut = number, incident.power_cut
+
+    def _set_clock(self, seconds: float) -> None:
+        self.reactor.now += seconds
 
     def _watch_windows(self, outbound: Outbound) -> None:
         deliver = outbound.agent.deliver
