@@ -4,11 +4,9 @@ The rows that are seen from inside: the service runs in this process, the server
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -47,9 +45,8 @@ class _Count:
                 reactor.callLater(0, self._inside.end)
 
 
-def submit(count: int) -> None:
+def submit(count: int, base: str) -> None:
     """How many messages a second are on disk when submit() returns; no queue manager is at work meanwhile."""
-    base = tempfile.mkdtemp(prefix="bench-submit-")
     text = queue_files.content(intake.SIZE, 1)
     outbound = Outbound(
         Parameters.from_values(
@@ -78,10 +75,7 @@ def submit(count: int) -> None:
         outbound.spool.close()
         print(json.dumps({"count": count, "seconds": took, "cpu": cpu}))
 
-    try:
-        task.react(lambda _reactor: Deferred.fromCoroutine(measure()))
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    task.react(lambda _reactor: Deferred.fromCoroutine(measure()))
 
 
 def depth(count: int, kept: str, seconds: float) -> None:

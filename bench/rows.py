@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -80,15 +81,19 @@ def submit(arguments: Namespace) -> None:
     # The first way of smtp-source is the usual one, a session for each message; the second costs Postfix less.
     peers = ["postfix", "postfix-kept"] if systems.postfix_is_here() else []
     results: dict[str, list[intake.Taken]] = {system: [] for system in [*peers, "smtpclient"]}
-    for number in range(arguments.rounds):
-        for system, taken in results.items():
-            found = intake.take(system, arguments.count or 2000)
-            taken.append(found)
-            print(
-                f"submit, round {number + 1}, {system}: {found.count} messages, {found.rate:.0f} durable a second, "
-                f"CPU {found.cpu / found.count * 1e6:.0f} us each",
-                flush=True,
-            )
+    with tempfile.TemporaryDirectory(prefix="bench-submit-") as directory:
+        os.chmod(directory, 0o755)
+        for number in range(1, arguments.rounds + 1):
+            for system, taken in results.items():
+                base = f"{directory}/{system}-{number}"
+                os.mkdir(base, 0o755)
+                found = intake.take(system, arguments.count or 2000, base)
+                taken.append(found)
+                print(
+                    f"submit, round {number}, {system}: {found.count} messages, {found.rate:.0f} durable a second, "
+                    f"CPU {found.cpu / found.count * 1e6:.0f} us each",
+                    flush=True,
+                )
     for peer in peers:
         pairs = list(zip(results[peer], results["smtpclient"], strict=True))
         print(f"submit: durable a second, ours / {peer}'s: {_median([b.rate / a.rate for a, b in pairs])}")
@@ -102,7 +107,7 @@ def submit_once(arguments: Namespace) -> None:
     """Our part of a round of the row above."""
     from bench import inside_rows  # noqa: PLC0415 -- chooses the reactor
 
-    inside_rows.submit(arguments.count or 2000)
+    inside_rows.submit(arguments.count or 2000, arguments.directory)
 
 
 def depth(arguments: Namespace) -> None:

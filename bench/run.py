@@ -35,7 +35,11 @@ def main() -> None:
     words.add_argument("--rounds", type=int, default=2, help="rounds of both systems; medians of pairs are told")
     words.add_argument("--seconds", type=float, default=10.0, help="how long a steady state is watched")
     words.add_argument("--dead", type=int, default=0, help="fairness-once: messages for the dead host")
-    words.add_argument("--directory", default="", help="depth: keep the files here, or use those that are here")
+    words.add_argument(
+        "--directory",
+        default="",
+        help="depth: keep the files here, or use those that are here; submit-once: an empty one",
+    )
     words.add_argument("--output", default="var/bench/hot-path.svg", help="profile: where the flame graph goes")
     arguments = words.parse_args()
     ROWS[arguments.row](arguments)

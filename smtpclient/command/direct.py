@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
-from smtpclient.queue.files import Files
+from smtpclient.queue.files import Files, Make
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +35,10 @@ class DirectFiles(Files):
         os.fsync(fd)
         for folder in folders:
             await self.sync_folder(folder)
+
+    async def make_and_sync(self, make: Make) -> None:
+        """Make it here."""
+        await self.sync(*make())
 
     async def sync_folder(self, path: str) -> None:
         """fsync(2) of a folder."""

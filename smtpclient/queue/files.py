@@ -25,12 +25,13 @@ system call in meaning, and may fail or lose power at the n-th. Nothing else in 
 ``sync``              fsync(2) of a file, and of folders behind it, in a thread
 ``sync_folder``       fsync(2) of a folder, in a thread
 ``run_in_thread``     no system call: calls one of the above in a thread
+``make_and_sync``     the same for what makes a file, with ``sync`` behind it in the same trip
 ====================  ==========================================================================================
 
 Reads and writes of ordinary size, renames and unlinks take microseconds and are made directly. fsync waits for the
-disk: requests that arrive while the threads are busy are taken up together, so that ten thousand callers cost a few
-threads, and callers that wait for the same folder share one fsync. A new file and its folder are asked for together:
-both are on disk after one trip to a thread.
+disk, and so does the making of a file while the file system writes its journal: requests that arrive while the threads
+are busy are taken up together, so that ten thousand callers cost a few threads, and callers that wait for the same
+folder share one fsync. A new file is made, synced and its folder synced in one trip to a thread.
 
 Promises: every error is an :class:`OSError`; ``sync`` returns only when an fsync that began after the call has ended.
 
@@ -51,19 +52,31 @@ from twisted.python.threadpool import ThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Make = Callable[[], tuple[int, Sequence[str]]]
 
 _BATCH = 64  # fsyncs in one trip to a thread: bounds how long the first of them waits for the last
 
 
 class _Sync:
-    """What is asked for, a file (-1: none) and folders, and who waits for it."""
+    """What is asked for, a file (-1: none) and folders, or what makes them; and who waits for it."""
 
-    __slots__ = ("fd", "folders", "waiters")
+    __slots__ = ("fd", "folders", "make", "waiters")
 
-    def __init__(self, fd: int, folders: Sequence[str]) -> None:
+    def __init__(self, fd: int, folders: Sequence[str], make: Make | None = None) -> None:
         self.fd = fd
         self.folders = folders
+        self.make = make
         self.waiters: list[Deferred[None]] = []
+
+    def begin(self) -> None:
+        """Make what is to be made; in a thread."""
+        if self.make is not None:
+            self.fd, self.folders = self.make()
+
+    def sync(self) -> None:
+        """Make the fsync of the file; in a thread."""
+        if self.fd >= 0:
+            os.fsync(self.fd)
 
 
 class Files:
@@ -186,27 +199,7 @@ class Files:
         to it would be to let it write to whatever is opened next.
         """
         pool = self._pool or cast(Any, self._reactor).getThreadPool()
-        outcome: list[T | Failure] = []
-        waiters: list[Deferred[None]] = []
-        cancelled = False
-
-        def returned(result: T | Failure) -> None:
-            outcome.append(result)
-            if waiters:
-                waiters[-1].callback(None)
-
-        deferToThreadPool(self._reactor, pool, call, *args, **kwargs).addBoth(returned)
-        while not outcome:
-            waiters.append(Deferred())
-            try:
-                await waiters[-1]
-            except CancelledError:
-                cancelled = True
-        if cancelled:
-            raise CancelledError()
-        if isinstance(outcome[0], Failure):
-            outcome[0].raiseException()
-        return outcome[0]
+        return await _undisturbed(deferToThreadPool(self._reactor, pool, call, *args, **kwargs))
 
     async def sync(self, fd: int, folders: Sequence[str] = ()) -> None:
         """
@@ -217,6 +210,19 @@ class Files:
         wanted = _Sync(fd, folders)
         self._wanted.append(wanted)
         await self._made(wanted)
+
+    async def make_and_sync(self, make: Make) -> None:
+        """
+        Make a file in a thread, and sync it: of many callers, all files are made before the first fsync.
+
+        Who is cancelled meanwhile learns of it when the thread is done, as with :meth:`run_in_thread`.
+
+        :param make: makes it; returns its descriptor and the folders to be synced behind it, as in :meth:`sync`.
+        :raises OSError: also what ``make`` raises.
+        """
+        wanted = _Sync(-1, (), make)
+        self._wanted.append(wanted)
+        await _undisturbed(self._made(wanted))
 
     async def sync_folder(self, path: str) -> None:
         """Return when every name made, changed or removed in a folder before the call is on disk."""
@@ -254,16 +260,44 @@ class Files:
         count = min(_BATCH, -(-len(self._wanted) // self._sync_threads))
         batch, self._wanted[:count] = self._wanted[:count], []
         for wanted in batch:
-            if wanted.fd < 0:
-                del self._wanted_folders[wanted.folders[0]]
+            for folder in wanted.folders:
+                if self._wanted_folders.get(folder) is wanted:
+                    del self._wanted_folders[folder]
         return batch
 
 
-def _run(batch: list[_Sync]) -> list[OSError | None]:
+async def _undisturbed(working: "Deferred[T]") -> T:
+    """The result of a thread, whoever is cancelled while he waits for it; he is told behind it."""
+    outcome: list[T | Failure] = []
+    waiters: list[Deferred[None]] = []
+    cancelled = False
+
+    def returned(result: T | Failure) -> None:
+        outcome.append(result)
+        if waiters:
+            waiters[-1].callback(None)
+
+    working.addBoth(returned)
+    while not outcome:
+        waiters.append(Deferred())
+        try:
+            await waiters[-1]
+        except CancelledError:
+            cancelled = True
+    if cancelled:
+        raise CancelledError()
+    if isinstance(outcome[0], Failure):
+        outcome[0].raiseException()
+    return outcome[0]
+
+
+def _run(batch: list[_Sync]) -> list[Exception | None]:
     """Make the fsyncs of a batch, in a thread; an error is a result, for the next one is another's."""
-    results = [_error_of(os.fsync, wanted.fd) if wanted.fd >= 0 else None for wanted in batch]
+    results = [_error_of(wanted.begin) for wanted in batch]
+    for number, wanted in enumerate(batch):
+        results[number] = results[number] or _error_of(wanted.sync)
     # Behind the files, for a name is of no use before its file; and behind all of them, to be made once.
-    folders: dict[str, OSError | None] = {}
+    folders: dict[str, Exception | None] = {}
     for number, wanted in enumerate(batch):
         for folder in wanted.folders:
             if folder not in folders:
@@ -272,10 +306,10 @@ def _run(batch: list[_Sync]) -> list[OSError | None]:
     return results
 
 
-def _error_of(call: Callable[[Any], None], subject: Any) -> OSError | None:
+def _error_of(call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> Exception | None:
     try:
-        call(subject)
-    except OSError as error:
+        call(*args, **kwargs)
+    except Exception as error:
         return error
     return None
 

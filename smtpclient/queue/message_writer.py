@@ -3,7 +3,8 @@ Putting a new message into a queue directory, durably.
 
 A file is made as ``MICROSECONDS.PID``, which no reader takes for a message, renamed to its queue id once its inode is
 known, filled with mode 0600, which every reader leaves alone, and becomes a message with mode 0700. Then the file and
-its folder are synced; only then is its id given out.
+its folder are synced; only then is its id given out. All of this is done in one trip to a thread, which many messages
+share; the content of a large one goes there block by block.
 
 Promises: an id that was given out is of a message that survives a power failure; after an error nothing is left of the
 file, and until the sync has ended the queue manager of this process does not take it.
@@ -29,14 +30,14 @@ _MILLION = 1_000_000
 
 
 @contextmanager
-def _naming(path: str) -> Iterator[None]:
+def _naming(draft: "_Draft") -> Iterator[None]:
     """Let an error of an operation on an open file say which file."""
     try:
         yield
     except OSError as error:
         if error.filename is not None:
             raise
-        raise OSError(error.errno, error.strerror, path) from error
+        raise OSError(error.errno, error.strerror, draft.path) from error
 
 
 class MessageWriter:
@@ -81,25 +82,42 @@ class MessageWriter:
         now = self._clock.seconds()
         new = build(message, now, now + self._warn_after if self._warn_after else 0.0)
         self._check_free(queue)
-        fd, path = self._open(queue, now)
-        queue_id = ""
+        draft = _Draft(self._files, self._folders.queue(queue), now)
         try:
-            with _naming(path):
-                queue_id, path = self._name(fd, path, queue, now)
-            self.unfinished.add(queue_id)
-            with _naming(path):
-                await self._fill(fd, new)
-                self._files.utime(path, now)
-                self._files.fchmod(fd, 0o700)
-                await self._files.sync(fd, [*self._folders.above(queue, path)])
+            await self._fill(draft, queue, new)
         except BaseException:
-            self._withdraw(path)
+            draft.withdraw()
             raise
         finally:
-            self.unfinished.discard(queue_id)
-            with suppress(OSError):  # what mattered has been synced
-                self._files.close(fd)
-        return queue_id
+            self.unfinished.discard(draft.queue_id)
+            draft.close()
+        return draft.queue_id
+
+    async def _fill(self, draft: "_Draft", queue: str, new: NewQueueFile) -> None:
+        """Make the file, in threads; the content is read here, for it may be a program's of any kind."""
+        blocks = new.blocks()
+        block = next(blocks)
+        is_large = False
+        for following in blocks:
+            await self._files.run_in_thread(self._begin, draft, queue, block)
+            block, is_large = following, True
+
+        def complete() -> tuple[int, list[str]]:
+            self._begin(draft, queue, block)
+            draft.complete(new.size_record if is_large else b"")
+            return draft.fd, [*self._folders.above(queue, draft.path)]
+
+        with _naming(draft):
+            await self._files.make_and_sync(complete)
+
+    def _begin(self, draft: "_Draft", queue: str, block: bytes) -> None:
+        """Write a block, in a thread; before the first one there is no file."""
+        if draft.fd < 0:
+            draft.open()
+            with _naming(draft):
+                self._name(draft, queue)
+        with _naming(draft):
+            self._files.write(draft.fd, block)
 
     def _check_free(self, queue: str) -> None:
         if not self._minimum_free:
@@ -110,44 +128,75 @@ class MessageWriter:
             words = f"{free} bytes free, fewer than queue_minfree = {self._minimum_free}"
             raise OSError(errno.ENOSPC, words, folder)
 
-    def _open(self, queue: str, now: float) -> tuple[int, str]:
-        """Make the unfinished file; two in one microsecond take the next free name."""
-        folder = self._folders.queue(queue)
-        number = int(now * _MILLION)
-        pid = os.getpid()
-        while True:
-            path = f"{folder}/{number % _MILLION}.{pid}"
-            try:
-                return self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), path
-            except FileExistsError:
-                number += 1
-
-    def _name(self, fd: int, path: str, queue: str, now: float) -> tuple[str, str]:
+    def _name(self, draft: "_Draft", queue: str) -> None:
         """Give the file its queue id, and its owner."""
         if self._owner is not None:
-            self._files.fchown(fd, *self._owner)
-        inode = self._files.fstat(fd).st_ino
-        second, microsecond = divmod(int(now * _MILLION), _MILLION)
+            self._files.fchown(draft.fd, *self._owner)
+        inode = self._files.fstat(draft.fd).st_ino
+        second, microsecond = divmod(int(draft.now * _MILLION), _MILLION)
         if self._long_ids:
             queue_id = queue_ids.long_id(second, microsecond, inode)
         else:
             queue_id = queue_ids.short_id(microsecond, inode)
         final = self._folders.path(queue, queue_id)
-        if not self._folders.move(path, final):
-            raise FileNotFoundError(errno.ENOENT, "the new file was removed while it was written", path)
-        return queue_id, final
+        if not self._folders.move(draft.path, final):
+            raise FileNotFoundError(errno.ENOENT, "the new file was removed while it was written", draft.path)
+        draft.path, draft.queue_id = final, queue_id
+        self.unfinished.add(queue_id)
 
-    async def _fill(self, fd: int, new: NewQueueFile) -> None:
-        """Write the file: the first block here, the others of a large message in a thread."""
-        blocks = new.blocks()
-        first = next(blocks)
-        self._files.write(fd, first)
-        for block in blocks:
-            await self._files.run_in_thread(self._files.write, fd, block)
-        if not first.startswith(new.size_record):
-            self._files.pwrite(fd, new.size_record, 0)
 
-    def _withdraw(self, path: str) -> None:
+class _Draft:
+    """
+    A file that is being made.
+
+    :param folder: where it begins.
+    :param now: when it came, seconds since the epoch.
+    :ivar fd: its descriptor; -1: there is no file yet.
+    :ivar path: the name it has at the moment.
+    :ivar queue_id: empty until it has one.
+    """
+
+    def __init__(self, files: Files, folder: str, now: float) -> None:
+        self.now = now
+        self.fd = -1
+        self.path = folder
+        self.queue_id = ""
+        self._files = files
+        self._folder = folder
+
+    def open(self) -> None:
+        """Make the unfinished file; two in one microsecond take the next free name."""
+        number = int(self.now * _MILLION)
+        pid = os.getpid()
+        while True:
+            path = f"{self._folder}/{number % _MILLION}.{pid}"
+            try:
+                self.fd = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                number += 1
+            else:
+                self.path = path
+                return
+
+    def complete(self, size_record: bytes) -> None:
+        """
+        From here on it is a message.
+
+        :param size_record: to be put at the start; empty: it stands there.
+        """
+        if size_record:
+            self._files.pwrite(self.fd, size_record, 0)
+        self._files.utime(self.path, self.now)
+        self._files.fchmod(self.fd, 0o700)
+
+    def withdraw(self) -> None:
         """Leave nothing behind; the error that brought us here is the one to tell, not a second one."""
-        with suppress(OSError):
-            self._files.unlink(path)
+        if self.fd >= 0:
+            with suppress(OSError):
+                self._files.unlink(self.path)
+
+    def close(self) -> None:
+        """Give the file back; what mattered has been synced."""
+        if self.fd >= 0:
+            with suppress(OSError):
+                self._files.close(self.fd)

@@ -13,7 +13,7 @@ from zope.interface import provider
 
 from smtpclient.mail.envelope import NewMessage, Recipient
 from smtpclient.observe.maillog import MailLog
-from smtpclient.queue.files import Files
+from smtpclient.queue.files import Files, Make
 from smtpclient.queue.queuefile import build
 from smtpclient.queue.spool import Spool
 
@@ -40,6 +40,10 @@ class DirectFiles(Files):
         self.synced.append(os.readlink(f"/proc/self/fd/{fd}"))
         for folder in folders:
             await self.sync_folder(folder)
+
+    async def make_and_sync(self, make: Make) -> None:
+        """Make it here."""
+        await self.sync(*make())
 
     async def sync_folder(self, path: str) -> None:
         """Only note which folder."""
@@ -82,6 +86,7 @@ def _counted(name: str) -> Callable[..., Any]:
 
 OPERATIONS = [name for name, value in vars(Files).items() if callable(value) and not name.startswith("_")]
 OPERATIONS.remove("run_in_thread")
+OPERATIONS.remove("make_and_sync")
 
 for _name in OPERATIONS:
     setattr(FailingFiles, _name, _counted(_name))

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from smtpclient.queue.files import Files
+from smtpclient.queue.files import Files, Make
 from tests.queue.disk import DirectFiles
 
 
@@ -217,6 +217,49 @@ class ThreadedTests(TestCase):
             except FileNotFoundError as error:
                 failed.append((number, error.filename))
         self.assertEqual(failed, [(1, missing), (2, missing)])
+
+    def _make(self, name: str) -> Make:
+        """What makes a file of this name, and notes in which thread."""
+
+        def make() -> tuple[int, list[str]]:
+            self.calls.append(f"{name} in {threading.current_thread().name}")
+            fd = os.open(f"{self.folder}/{name}", os.O_CREAT | os.O_EXCL)
+            self.addCleanup(os.close, fd)
+            return fd, [self.folder]
+
+        return make
+
+    async def test_made_and_synced(self) -> None:
+        """Files are made in a thread, all of them before the first fsync, and their folder is synced once for all."""
+        self.files = Files(IReactorFromThreads(reactor), self.pool, sync_threads=1)
+        self._fsync()
+        names = ["0", "a", "b", "c"]
+        await gatherResults([Deferred.fromCoroutine(self.files.make_and_sync(self._make(name))) for name in names])
+        order = [words.partition(" in ")[0] if " in " in words else "fsync" for words in self.calls]
+        self.assertEqual(order, ["0", "fsync", "fsync", "a", "b", "c", "fsync", "fsync", "fsync", "fsync"])
+        self.assertNotIn(threading.current_thread().name, {words.rpartition(" in ")[2] for words in self.calls})
+
+    async def test_what_cannot_be_made(self) -> None:
+        """An error in making a file is told to who wanted it; the others' files are made and synced."""
+        self._fsync()
+        failed = []
+        for one in [Deferred.fromCoroutine(self.files.make_and_sync(self._make(name))) for name in ("a", "a", "b")]:
+            try:
+                await one
+            except FileExistsError as error:
+                failed.append(error.filename)
+        self.assertEqual(failed, [f"{self.folder}/a"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["a", "b"])
+
+    async def test_cancelled_while_it_is_made(self) -> None:
+        """Who is cancelled learns of it when the file is there and synced, so that he knows what to take back."""
+        self._fsync(wait=True)
+        waiting = Deferred.fromCoroutine(self.files.make_and_sync(self._make("a")))
+        waiting.cancel()
+        self.assertNoResult(waiting)
+        self.go_on.set()
+        await self.assertFailure(waiting, CancelledError)
+        self.assertEqual((os.listdir(self.folder), self.at_once), (["a"], []))
 
     async def test_a_missing_folder(self) -> None:
         """A folder that cannot be opened is an error like any other, for all who share it."""

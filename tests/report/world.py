@@ -15,7 +15,7 @@ from smtpclient.interfaces import IContentReader, IMessageContent
 from smtpclient.mail.envelope import Envelope, NewMessage, Notify, Recipient
 from smtpclient.mail.outcome import Disposition, Outcome, Peer
 from smtpclient.observe.maillog import MailLog
-from smtpclient.queue.files import Files
+from smtpclient.queue.files import Files, Make
 from smtpclient.queue.spool import Spool
 from smtpclient.report.entry import Entry
 from smtpclient.report.journal import Journal
@@ -99,6 +99,10 @@ class DirectFiles(Files):
         self.synced.append(os.readlink(f"/proc/self/fd/{fd}"))
         for folder in folders:
             await self.sync_folder(folder)
+
+    async def make_and_sync(self, make: Make) -> None:
+        """Make it here."""
+        await self.sync(*make())
 
     async def sync_folder(self, path: str) -> None:
         """Note which folder."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from smtpclient.queue.files import Files
+from smtpclient.queue.files import Files, Make
 from tests.simulation.reactor import SimulatedReactor
 
 
@@ -278,6 +278,10 @@ class SimulatedFiles(Files):
         self.disk.sync_file(inode)
         for folder in folders:
             await self.sync_folder(folder)
+
+    async def make_and_sync(self, make: Make) -> None:
+        await self._a_moment()
+        await self.sync(*make())
 
     async def sync_folder(self, path: str) -> None:
         await self._a_moment()
