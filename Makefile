@@ -49,7 +49,7 @@ doc: $(VENV)/.for-check
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d doc/_build/doctrees doc doc/_build/html
 
 # Everything but what needs twistd, Postfix or pip as processes: these behave alike whatever Python they are tested from.
-UNITS = $(filter-out tests.interop tests.service tests.test_packaging,$(sort \
+UNITS = $(filter-out tests.interop tests.service tests.torture tests.test_packaging,$(sort \
     $(patsubst tests/%/__init__.py,tests.%,$(wildcard tests/*/__init__.py)) \
     $(patsubst tests/%.py,tests.%,$(wildcard tests/test_*.py))))
 
