@@ -374,8 +374,9 @@ def _utf8(submission: Submission, sender: str, recipients: Iterable[Recipient], 
     found = Utf8(0) if sender.isascii() else Utf8.SENDER
     if not head.isascii() and _is_utf8(head):
         found |= Utf8.HEADER
-    wanted = submission.local and (found or not all(recipient.address.isascii() for recipient in recipients))
-    return found | (Utf8.REQUESTED if wanted else submission.utf8 & Utf8.REQUESTED)
+    if submission.local and (found or not all(recipient.address.isascii() for recipient in recipients)):
+        return found | Utf8.REQUESTED
+    return found | submission.utf8 & Utf8.REQUESTED if submission.utf8 else found
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -74,6 +74,10 @@ class NewQueueFile:
     def __init__(self, message: NewMessage, now: float, warn_at: float = 0.0) -> None:
         self._envelope = b"".join(_envelope(message, now, warn_at))
         self._message = message
+        notify = 0
+        for recipient in message.recipients:
+            notify |= int(recipient.notify)
+        self._notify = notify << 1
         self.size_record = self._sizes(0)
 
     def blocks(self) -> Iterator[bytes]:
@@ -109,18 +113,15 @@ class NewQueueFile:
 
     def _sizes(self, content: int) -> bytes:
         message = self._message
-        notify = 0
-        for recipient in message.recipients:
-            notify |= recipient.notify
         fields = (
             content,
             _SIZE_RECORD + len(self._envelope),
             len(message.recipients),
-            notify << 1,
+            self._notify,
             content,
             int(message.utf8) | int(message.tls),
         )
-        return encode(record.SIZE, b" ".join([b"%15d" % field for field in fields]))
+        return encode(record.SIZE, b"%15d %15d %15d %15d %15d %15d" % fields)
 
 
 _SIZE_RECORD = 97  # bytes: type, length, six numbers of 15 digits, five blanks
