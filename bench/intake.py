@@ -5,8 +5,8 @@ Neither has a queue manager at work, so that only the way in is measured: our se
 ``public/qmgr`` is a pipe that nobody reads. Both have taken in some messages before the clock runs: processes and
 threads are there. smtp-source waits for each reply, which Postfix gives after its fsync.
 
-Nothing is removed before the last round: ext4 looks for a free inode among those that were freed within half a minute,
-one by one, and whoever comes after thousands of removals would pay for them.
+Nothing is removed before the last round: ext4 passes by inodes that were freed a moment ago, one by one, and whoever
+comes after thousands of removals may pay for them.
 """
 
 import json

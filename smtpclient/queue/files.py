@@ -29,9 +29,9 @@ system call in meaning, and may fail or lose power at the n-th. Nothing else in 
 ====================  ==========================================================================================
 
 Reads and writes of ordinary size, renames and unlinks take microseconds and are made directly. fsync waits for the
-disk, and so does the making of a file while the file system writes its journal: requests that arrive while the threads
-are busy are taken up together, so that ten thousand callers cost a few threads, and callers that wait for the same
-folder share one fsync. A new file is made, synced and its folder synced in one trip to a thread.
+disk, and the making of a file may take milliseconds too: requests that arrive while the threads are busy are taken up
+together, so that ten thousand callers cost a few threads, and callers that wait for the same folder share one fsync. A
+new file is made, synced and its folder synced in one trip to a thread.
 
 Promises: every error is an :class:`OSError`; ``sync`` returns only when an fsync that began after the call has ended.
 
