@@ -353,7 +353,7 @@ class Attempt:
         fate = next(iter(transaction.verdicts.values()))
         if transaction.needs_reset and not session.channel.over and not await session.reset():
             park = False
-        if park and self._means.pool.wants(session, self._request.next_hop, self._request.backlog()):
+        if park and self._means.pool.wants(self._key, session, self._request.next_hop, self._request.backlog()):
             await self._report(session, fate)  # first: the session is someone else's then
             self._means.pool.park(self._key, session)
         else:

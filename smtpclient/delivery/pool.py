@@ -89,15 +89,16 @@ class Pool:
         self._leaving: set[Deferred[None]] = set()
         self._closing = False
 
-    def wants(self, session: Session, next_hop: str, backlog: bool) -> bool:
+    def wants(self, key: Key, session: Session, next_hop: str, backlog: int) -> bool:
         """
         Whether a session should be parked rather than closed.
 
-        :param backlog: more mail for the destination is waiting now.
+        :param backlog: how many messages for the destination are waiting, or sure to come: for so many there need be
+            sessions at hand, and no more: a server has only so many, too.
         """
         settings = self._settings
         # Who waits for a connection there has more mail for it, too.
-        demand = settings.on_demand and (backlog or self.places.is_wanted(session))
+        demand = settings.on_demand and (len(self._parked.get(key, ())) < backlog or self.places.is_wanted(session))
         if not demand and next_hop.lower() not in settings.destinations:
             return False
         if settings.uses and session.uses >= settings.uses:

@@ -21,8 +21,8 @@ class DeliveryInterrupted(Exception):
     """
 
 
-def _no_backlog() -> bool:
-    return False
+def _no_backlog() -> int:
+    return 0
 
 
 class DeliveryRequest(NamedTuple):
@@ -32,8 +32,8 @@ class DeliveryRequest(NamedTuple):
     :param transport: ``smtp``, ``relay`` (the same dialogue), ``lmtp``, ``error``, ``retry`` or ``discard``.
     :param next_hop: as a transport table gives it: ``domain``, ``domain:port``, ``[host]``, ``[address]:port``.
     :param activated: when the message entered the active queue, seconds since the epoch.
-    :param backlog: whether, at the moment of asking, more mail for this destination waits: then a session is worth
-        keeping for it.
+    :param backlog: how many messages for this destination wait at the moment of asking, or are sure to come: so many
+        sessions are worth keeping for them.
     """
 
     envelope: Envelope
@@ -42,7 +42,7 @@ class DeliveryRequest(NamedTuple):
     next_hop: str
     content: IMessageContent
     activated: float
-    backlog: Callable[[], bool] = _no_backlog
+    backlog: Callable[[], int] = _no_backlog
 
 
 class DeliveryResult(NamedTuple):

@@ -197,9 +197,9 @@ class Destination:
         """How many messages are in memory because of it; one with several requests may count twice."""
         return len(self.jobs) + self.running
 
-    def has_backlog(self) -> bool:
-        """Whether mail waits for the place, and the session, of a request that ends now, or is sure to come soon."""
-        return self.is_frequent or bool(self.jobs)
+    def backlog(self) -> int:
+        """How many messages wait for the session of a request that ends now, or are sure to come soon."""
+        return len(self.jobs) or int(self.is_frequent)
 
     def may_start(self) -> bool:
         """Whether somebody waits and another request may be made."""

@@ -147,7 +147,7 @@ class Dispatch:
             destination.next_hop,
             active.content,
             active.activated,
-            destination.has_backlog,
+            destination.backlog,
         )
         self.spawn(self._make(destination, active, request))
 

@@ -50,7 +50,7 @@ class Deliver:
     One delivery request.
 
     :param number: names the request in what is said about it.
-    :param backlog: more mail for the destination waits.
+    :param backlog: how many messages for the destination wait.
     :param sole: the message has nobody else left and nothing to report: once all of these are delivered, its file is
         to be removed.
     """
@@ -59,7 +59,7 @@ class Deliver:
     transport: str
     next_hop: str
     activated: float
-    backlog: bool
+    backlog: int
     sole: bool
     envelope: Envelope
     recipients: tuple[Recipient, ...]

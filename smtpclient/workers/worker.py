@@ -83,7 +83,7 @@ class Worker(Protocol):
         self._maillog = MailLog(reactor.seconds)
         self._log_file: MailLogFile | None = None
         self._tasks: dict[int, Deferred[None]] = {}
-        self._backlog: dict[tuple[str, str], list[int]] = {}  # whether there is more, and our requests under way
+        self._backlog: dict[tuple[str, str], list[int]] = {}  # how much more there is, and our requests under way
         self._sole: dict[str, int] = {}  # by queue id: how many recipients are the last ones
         self._removed: set[str] = set()
         self._stopping = False
@@ -225,7 +225,7 @@ class Worker(Protocol):
             message.next_hop,
             delivery.spool.content(envelope),
             message.activated,
-            lambda: bool(destination[0]),
+            lambda: destination[0],
         )
         try:
             result = await delivery.deliver(request)

@@ -49,11 +49,11 @@ class Wanted(PoolTestCase):
         plain, off = self.pool(), self.pool(on_demand=False)
         listed = self.pool(on_demand=False, destinations=frozenset({"example.org"}))
         table = {
-            "backlog": (plain.wants(session, "example.org", True), True),
-            "no backlog": (plain.wants(session, "example.org", False), False),
-            "not on demand": (off.wants(session, "example.org", True), False),
-            "listed": (listed.wants(session, "Example.ORG", False), True),
-            "not listed": (listed.wants(session, "example.net", True), False),
+            "backlog": (plain.wants(KEY, session, "example.org", True), True),
+            "no backlog": (plain.wants(KEY, session, "example.org", False), False),
+            "not on demand": (off.wants(KEY, session, "example.org", True), False),
+            "listed": (listed.wants(KEY, session, "Example.ORG", False), True),
+            "not listed": (listed.wants(KEY, session, "example.net", True), False),
         }
         self.assertEqual(
             {name: found for name, (found, _) in table.items()}, {name: want for name, (_, want) in table.items()}
@@ -63,7 +63,7 @@ class Wanted(PoolTestCase):
         """Up to so many messages; 0 is no limit."""
         session, _ = self.session()
         session.uses = 3
-        wants = {uses: self.pool(uses=uses).wants(session, "x", True) for uses in (0, 2, 3, 4)}
+        wants = {uses: self.pool(uses=uses).wants(KEY, session, "x", True) for uses in (0, 2, 3, 4)}
         self.assertEqual(wants, {0: True, 2: False, 3: False, 4: True})
 
     def test_lifetime(self) -> None:
@@ -71,18 +71,18 @@ class Wanted(PoolTestCase):
         session, _ = self.session()
         pool = self.pool(lifetime=300.0)
         self.clock.advance(299.9)
-        self.assertTrue(pool.wants(session, "x", True))
+        self.assertTrue(pool.wants(KEY, session, "x", True))
         self.clock.advance(0.1)
-        self.assertFalse(pool.wants(session, "x", True))
+        self.assertFalse(pool.wants(KEY, session, "x", True))
 
     def test_usable(self) -> None:
         """Only one that stands, and on which nothing was said unasked."""
         session, _ = self.session()
         session.channel.dataReceived(b"4")
-        self.assertFalse(self.pool().wants(session, "x", True))
+        self.assertFalse(self.pool().wants(KEY, session, "x", True))
         session, _ = self.session()
         self.lose(session)
-        self.assertFalse(self.pool().wants(session, "x", True))
+        self.assertFalse(self.pool().wants(KEY, session, "x", True))
 
     def test_settings(self) -> None:
         """The defaults are those of the parameter table, and each parameter reaches its field."""
@@ -100,6 +100,20 @@ class Wanted(PoolTestCase):
             PoolSettings.from_parameters(parameters),
             PoolSettings(False, frozenset({"example.org", "[relay.example]"}), 3.0, 240.0, 5),
         )
+
+
+class Demand(PoolTestCase):
+    """How many are kept."""
+
+    def test_no_more_than_there_is_mail(self) -> None:
+        """For two messages two sessions are kept: a third would only take a place at the server."""
+        pool = self.pool()
+        wanted = []
+        for _ in range(3):
+            session, _ = self.session()
+            wanted.append(pool.wants(KEY, session, "x", 2))
+            pool.park(KEY, session)
+        self.assertEqual(wanted, [True, True, False])
 
 
 class Parked(PoolTestCase):
@@ -235,10 +249,10 @@ class Closing(PoolTestCase):
         (waiting, _), (late, _) = self.session(), self.session()
         pool.park(KEY, waiting)
         closing = Deferred.fromCoroutine(pool.close())
-        self.assertFalse(pool.wants(late, "x", True))
+        self.assertFalse(pool.wants(KEY, late, "x", True))
         self.lose(waiting)
         self.successResultOf(closing)
-        self.assertTrue(pool.wants(late, "x", True))
+        self.assertTrue(pool.wants(KEY, late, "x", True))
 
     def test_nothing_to_close(self) -> None:
         """An empty pool closes at once."""

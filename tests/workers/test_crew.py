@@ -120,9 +120,7 @@ class Scene:
             process.say(Ready())
         return self.machine.processes
 
-    def deliver(
-        self, queue_id: str = "A1", *, next_hop: str = "x", backlog: bool = False
-    ) -> "Deferred[DeliveryResult]":
+    def deliver(self, queue_id: str = "A1", *, next_hop: str = "x", backlog: int = 0) -> "Deferred[DeliveryResult]":
         """Ask for a delivery to one recipient."""
         request = DeliveryRequest(
             Envelope(queue_id, "me@x", 1.0, 1.0, 10, 100),
@@ -153,7 +151,7 @@ class RequestTests(SynchronousTestCase):
         """A worker gets the envelope and recipients; the service gets outcomes, and its subscribers, too."""
         delivery = self.scene.deliver("SOLE")
         (request,) = self.first.requests()
-        self.assertEqual(("SOLE", True, False), (request.envelope.queue_id, request.sole, request.backlog))
+        self.assertEqual(("SOLE", True, 0), (request.envelope.queue_id, request.sole, request.backlog))
         self.first.say(sent(request, removed=True, site_failure=SiteFailure("4.4.1", "gone")))
         result = self.successResultOf(delivery)
         self.assertEqual(SiteFailure("4.4.1", "gone"), result.site_failure)
@@ -165,7 +163,7 @@ class RequestTests(SynchronousTestCase):
         for _ in range(4):
             self.scene.deliver()
         self.assertEqual([2, 2], [len(process.requests()) for process in (self.first, self.second)])
-        self.scene.deliver("B1", next_hop="y", backlog=True)
+        self.scene.deliver("B1", next_hop="y", backlog=1)
         (request,) = (each for each in self.first.requests() if each.next_hop == "y")
         self.first.say(sent(request))
         self.scene.deliver("C1", next_hop="z")  # to the first

@@ -142,7 +142,7 @@ class WorkerTests(TestCase):
         self.spool.claim(queue_id, "incoming")
         return self.spool.read(queue_id)
 
-    def request(self, message: QueuedMessage, number: int = 1, *, sole: bool = False, backlog: bool = False) -> Deliver:
+    def request(self, message: QueuedMessage, number: int = 1, *, sole: bool = False, backlog: int = 0) -> Deliver:
         """A request to deliver all of a message."""
         now = CLOCK.seconds()
         return Deliver(number, "smtp", self.next_hop, now, backlog, sole, message.envelope, message.recipients)
@@ -187,7 +187,7 @@ class WorkerTests(TestCase):
         """With a backlog the second message goes over the session of the first one."""
         await self.begin()
         first, second = await self.message(), await self.message()
-        await self.answer(self.request(first, backlog=True))
+        await self.answer(self.request(first, backlog=1))
         self.heard.clear()
         done = await self.answer(self.request(second, 2))
         self.assertEqual(2, done.outcomes[0].session_uses)
