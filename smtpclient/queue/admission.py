@@ -36,7 +36,7 @@ SHARE = 4
 UNTRIED = 1000
 """How many messages a destination gets that has not answered yet."""
 
-SHORTEST_HOLD = 5.0
+SHORTEST_HOLD = 0.5
 """How long mail for an overfull destination is held back at least, seconds."""
 
 
