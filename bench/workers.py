@@ -70,9 +70,11 @@ def _run(count: int, size: int, destinations: int, workers: int) -> _Run:
     try:
         options = ("--workers", str(workers)) if workers else ()
         process = start_ours(base, route_to_sink(base, destinations), fill, *options)
-        spent = _spent_until(process.pid, sink, lambda: not queue_files.left(f"{base}/spool"))
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        try:
+            spent = _spent_until(process.pid, sink, lambda: not queue_files.left(f"{base}/spool"))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
     finally:
         sink.stop()
         shutil.rmtree(base, ignore_errors=True)

@@ -71,7 +71,7 @@ class Called:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    What calls are made with; one value for all of an agent.
+    What calls are made with; what is remembered and counted in it is the same for all calls of an agent.
 
     :param stagger: how long to wait for an address before another is called beside it, seconds; 0: no other is.
     :param reachability: what is remembered of addresses.
