@@ -28,7 +28,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IConsumer,
-    IDelayedCall,
     IHandshakeListener,
     IOpenSSLClientConnectionCreator,
     IPushProducer,
@@ -41,8 +40,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from smtpclient.smtp.deadline import Pace, missed
-from smtpclient.smtp.prompt import prompt
+from smtpclient.smtp.deadline import Deadline, Pace
+from smtpclient.smtp.prompt import Prompt, Unhurried, prompt
 from smtpclient.smtp.reply import Reply, ReplyParser, ReplyTooLong, Trace
 
 UNREAD_LIMIT = 10
@@ -85,7 +84,7 @@ class Channel(Protocol):
     """
 
     transport: ITCPTransport
-    _send: Callable[[bytes], None]
+    _out: Prompt | Unhurried
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -96,11 +95,9 @@ class Channel(Protocol):
         self._gone: Deferred[None] | None = None
         self._connected = False
         self._paused = False
+        self._is_paced = False  # the transport tells when it has enough
         self._secure = False
-        self._timer: IDelayedCall | None = None
-        self._limit = 0.0
-        self._deadline: float | None = None
-        self._last_moment = 0.0
+        self._deadline = Deadline(clock, self._too_late)
         self.trace: Trace | None = None
         self.pace: Pace | None = None
         self.conceal: Callable[[Reply], Reply] | None = None
@@ -112,7 +109,7 @@ class Channel(Protocol):
     def connectionMade(self) -> None:
         """Send small writes at once: a command that waits for an acknowledgement costs 40 ms."""
         self._connected = True
-        self._send = prompt(self.transport)
+        self._out = prompt(self.transport)
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)  # a UNIX socket has none
         if set_no_delay is not None:
             set_no_delay(True)
@@ -132,8 +129,8 @@ class Channel(Protocol):
             if replies:
                 self._replies.extend(replies)
                 self._wake()
-            elif lines and self._deadline is not None:
-                self._deadline = max(self._deadline, min(self._clock.seconds() + self._limit, self._last_moment))
+            elif lines:
+                self._deadline.extend()
             # Whoever reads has read as much as it asked for.
             if len(self._replies) > UNREAD_LIMIT:
                 self._end(ProtocolBroken("sent replies that nobody asked for"))
@@ -143,7 +140,7 @@ class Channel(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Note the end; replies that arrived before it can still be read."""
         self._connected = False
-        self._disarm()
+        self._deadline.stop()
         on_idle_input = self.on_idle_input if self._waiter is None else None
         if self._over is None:
             self._over = ConnectionLost("closed" if reason.check(ConnectionDone) else reason.getErrorMessage())
@@ -202,7 +199,7 @@ class Channel(Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes; into a connection that has ended they go nowhere, and the next :meth:`reply` says so."""
         if self._over is None:
-            self._send(data)
+            self._out.write(data)
 
     def command(self, lines: bytes, shown: str = "") -> None:
         """
@@ -226,10 +223,10 @@ class Channel(Protocol):
         """
         if not self._replies:
             self._raise_if_over()
-            self._start_clock(limit, PATIENCE if self.pace is None else 1)
+            self._deadline.begin(limit, PATIENCE if self.pace is None else 1)
             while not self._replies:
                 await self._event()
-            self._deadline = None
+            self._deadline.end()
         reply = self._replies.popleft()
         self.garbage += reply.garbage
         if self.conceal is not None:
@@ -246,14 +243,16 @@ class Channel(Protocol):
         :raises SessionOver: when the connection ended, or stood still for too long.
         """
         self._raise_if_over()
-        self._send(data)
+        rest = self._out.offer(data)
+        if rest:
+            self._write_at_its_pace(rest)
         allowed = limit if self.pace is None else self.pace.allowance(limit, len(data))
         if self._paused:
             began = self._clock.seconds()
-            self._start_clock(allowed, 1)
+            self._deadline.begin(allowed)
             while self._paused and not self._replies:
                 await self._event()
-            self._deadline = None
+            self._deadline.end()
             if self.pace is not None:
                 self.pace.spent(self._clock.seconds() - began)
 
@@ -281,11 +280,11 @@ class Channel(Protocol):
         if not self.usable:
             self._end(ProtocolBroken("sent plaintext where TLS was to begin"))
             self._raise_if_over()
-        self._start_clock(limit, 1)
+        self._deadline.begin(limit)
         cast(ITLSTransport, self.transport).startTLS(creator)
         while not self._secure:
             await self._event()
-        self._deadline = None
+        self._deadline.end()
 
     @property
     def tls(self) -> Connection:
@@ -293,17 +292,23 @@ class Channel(Protocol):
         return cast(Connection, cast(ISystemHandle, self.transport).getHandle())
 
     def begin_content(self) -> None:
-        """From here on the transport tells when it has enough."""
-        if self._over is None:
-            self._paused = False
-            if self.pace is not None:
-                self.pace.begin()
-            cast(IConsumer, self.transport).registerProducer(self, True)
+        """From here on :meth:`content` is sent, at the pace at which the server takes it."""
+        self._paused = False
+        if self.pace is not None:
+            self.pace.begin()
 
     def end_content(self) -> None:
         """The content is all written."""
-        if self._over is None:
+        if self._is_paced and self._over is None:
             cast(IConsumer, self.transport).unregisterProducer()
+        self._is_paced = False
+
+    def _write_at_its_pace(self, data: bytes) -> None:
+        """Write what the system did not take at once; the transport tells when it has enough of it."""
+        if not self._is_paced:
+            self._is_paced = True
+            cast(IConsumer, self.transport).registerProducer(self, True)
+        self._out.write(data)
 
     def abort(self) -> None:
         """Drop the connection without another word."""
@@ -317,8 +322,7 @@ class Channel(Protocol):
         """
         if self._over is None:
             self._over = ClosedByUs("closed by us")
-            self._disarm()
-            self._timer = self._clock.callLater(CLOSING_LIMIT, self._closing_takes_too_long)
+            self._deadline.begin(CLOSING_LIMIT)
             self.transport.loseConnection()
 
     async def gone(self) -> None:
@@ -328,14 +332,6 @@ class Channel(Protocol):
             await self._gone
 
     # -- waiting --------------------------------------------------------------------------------------------------
-
-    def _start_clock(self, limit: float, patience: int) -> None:
-        """Begin to wait: so long for one line, and with patience for all of them."""
-        now = self._clock.seconds()
-        self._limit = limit
-        self._deadline = now + limit
-        self._last_moment = now + limit * patience
-        self._arm()
 
     async def _event(self) -> None:
         """
@@ -357,35 +353,11 @@ class Channel(Protocol):
         if self._over is not None:
             raise self._over.with_traceback(None)
 
-    def _arm(self) -> None:
-        """Have the timer ring at the deadline or earlier; it looks again when it rings early."""
-        if self._deadline is None:
-            return
-        if self._timer is not None:
-            if self._timer.getTime() <= self._deadline:
-                return
-            self._timer.cancel()  # to reset it to an earlier time would cost a sort of all timers
-        self._timer = self._clock.callLater(max(self._deadline - self._clock.seconds(), 0.0), self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        self._deadline = missed(self._deadline, self._clock.seconds(), self._limit)
-        if self._clock.seconds() < self._deadline:
-            self._arm()
-        else:
+    def _too_late(self) -> None:
+        if self._over is None:
             self._end(TimedOut())
-
-    def _disarm(self) -> None:
-        self._deadline = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _closing_takes_too_long(self) -> None:
-        self._timer = None
-        self.transport.abortConnection()
+        else:
+            self.transport.abortConnection()  # it was to be closed politely
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -395,6 +367,6 @@ class Channel(Protocol):
     def _end(self, why: SessionOver) -> None:
         if self._over is None:
             self._over = why
-            self._disarm()
+            self._deadline.stop()
             self.transport.abortConnection()
             self._wake()

@@ -3,24 +3,33 @@ Sending at once: what is written to a socket goes to the system now, not in the 
 
 Twisted keeps what is written until the reactor has asked the system whether there is room. For a command line there
 always is, and the question costs more than the answer: two changes of what is watched, an event, another round through
-the reactor. :class:`Prompt` tries first, and has the reactor ask only for what the system did not take.
+the reactor. :class:`Prompt` offers it to the system first, and has the reactor ask only for what was not taken.
 
-Promises: bytes leave in the order in which they are written, whatever is tried, for they go through the connection's
-own buffer; an error is left to the reactor, which meets it again and ends the connection in its own time, never inside
-:meth:`Prompt.write`.
+Promises: bytes leave in the order in which they are written: while something waits in the connection's own buffer,
+everything goes through that; an error is left to the reactor, which meets it again and ends the connection in its own
+time, never inside a method here; nothing is sent past TLS.
 
-Does not: close, read, or know of TLS. What TLS sends later by itself goes the usual way.
+Does not: close, or read. What TLS sends later by itself goes the usual way.
 """
 
-from collections.abc import Callable
-
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ITransport
+from twisted.internet.tcp import Connection
 
 
-def prompt(transport: ITransport) -> Callable[[bytes], None]:
+def prompt(transport: ITransport) -> "Prompt | Unhurried":
     """What to write to a connection with; one in memory, or of a kind that we do not know, is written to as ever."""
-    return Prompt(transport).write if isinstance(transport, FileDescriptor) else transport.write
+    return Prompt(transport) if isinstance(transport, Connection) else Unhurried(transport)
+
+
+class Unhurried:
+    """The writing side of a connection that sends when it likes to."""
+
+    def __init__(self, transport: ITransport) -> None:
+        self.write = transport.write
+
+    def offer(self, data: bytes) -> bytes:
+        """What is left to be written of this: all of it."""
+        return data
 
 
 class Prompt:
@@ -33,7 +42,7 @@ class Prompt:
     :param transport: stands; nobody else makes it prompt.
     """
 
-    def __init__(self, transport: FileDescriptor) -> None:
+    def __init__(self, transport: Connection) -> None:
         self._transport = transport
         self._watch = transport.startWriting
         self._forget = transport.stopWriting
@@ -43,13 +52,24 @@ class Prompt:
         transport.startWriting = self._start  # type: ignore[method-assign]
         transport.stopWriting = self._stop  # type: ignore[method-assign]
 
+    def offer(self, data: bytes) -> bytes:
+        """Send what the system takes now, unless something waits already; what it did not take is to be written."""
+        transport = self._transport
+        if self._has_more or transport.TLS or not transport.connected:
+            return data
+        sent = transport.writeSomeData(data)
+        return data[sent:] if isinstance(sent, int) else data
+
     def write(self, data: bytes) -> None:
         """Send as much as the system takes now, and the rest when it takes more."""
+        rest = self.offer(data)
+        if not rest:
+            return
         transport = self._transport
         self._is_writing = True
-        transport.write(data)
+        transport.write(rest)
         self._is_writing = False
-        # What waits already goes first: it is the same buffer.
+        # Under TLS nothing has been tried; and what waits already goes first: it is the same buffer.
         if self._has_more and not self._is_watched:
             transport.doWrite()
         if self._has_more:

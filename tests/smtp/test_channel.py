@@ -363,9 +363,10 @@ class Content(ChannelTestCase):
         self.assertEqual((self.transport.value(), self.transport.producer), (b"block" * 3, None))
 
     def test_the_channel_is_the_producer(self) -> None:
-        """The transport tells the channel when it has enough, as a push producer."""
+        """The transport tells the channel when it has enough of what was not taken at once, as a push producer."""
         verifyObject(IPushProducer, self.channel)
         self.channel.begin_content()
+        self.successResultOf(self.send())
         self.assertEqual((self.transport.producer, self.transport.streaming), (self.channel, True))
 
     def test_pressure(self) -> None:

@@ -1,10 +1,11 @@
 """One time limit for a whole request or reply."""
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.config.tables import Tables
-from smtpclient.smtp.deadline import GRACE, STANDSTILL, Pace, missed
+from smtpclient.smtp.deadline import GRACE, STANDSTILL, Deadline, Pace, missed
 from smtpclient.smtp.settings import DialogueSettings
 from tests.delivery.memory_network import World, short
 from tests.smtp.scripted_server import Script
@@ -22,6 +23,62 @@ class Missed(SynchronousTestCase):
             (3700.0, 1.0, 3701.0),
         ):
             self.assertEqual(missed(100.0, now, limit), wanted)
+
+
+class Waits(SynchronousTestCase):
+    """Waits that follow each other, and their one timer."""
+
+    def setUp(self) -> None:
+        """A deadline that notes when it has passed."""
+        self.clock = Clock()
+        self.passed: list[float] = []
+        self.deadline = Deadline(self.clock, lambda: self.passed.append(self.clock.seconds()))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass as it does: in small steps."""
+        self.clock.pump([0.1] * round(seconds * 10))
+
+    def test_passes(self) -> None:
+        """It passes after its limit, once, and leaves no timer."""
+        self.deadline.begin(5.0)
+        self.advance(20.0)
+        self.assertEqual(([round(moment, 1) for moment in self.passed], self.clock.getDelayedCalls()), ([5.0], []))
+
+    def test_in_time(self) -> None:
+        """A wait that ended in time passes nothing; the timer that it left serves the next one, which is longer."""
+        self.deadline.begin(5.0)
+        (timer,) = self.clock.getDelayedCalls()
+        self.deadline.end()
+        self.advance(3.0)
+        self.deadline.begin(5.0)
+        self.assertEqual(self.clock.getDelayedCalls(), [timer])
+        self.advance(4.9)
+        self.assertEqual(self.passed, [])
+        self.advance(0.2)
+        self.assertEqual([round(moment, 1) for moment in self.passed], [8.0])
+
+    def test_earlier(self) -> None:
+        """A limit that is earlier than the timer rings counts all the same, and there is still one timer."""
+        self.deadline.begin(300.0)
+        self.deadline.begin(1.0)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.advance(1.1)
+        self.assertEqual([round(moment, 1) for moment in self.passed], [1.0])
+
+    def test_signs_of_life(self) -> None:
+        """Each sign of life buys the limit anew, and all of them no more than so many limits as there is patience."""
+        self.deadline.begin(5.0, 2)
+        for _ in range(5):
+            self.advance(3.0)
+            self.deadline.extend()
+        self.assertEqual([round(moment, 1) for moment in self.passed], [10.0])
+
+    def test_stop(self) -> None:
+        """Where nobody will wait again there is no timer, and a sign of life means nothing."""
+        self.deadline.begin(5.0)
+        self.deadline.stop()
+        self.deadline.extend()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class Paces(SynchronousTestCase):

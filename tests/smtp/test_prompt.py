@@ -55,7 +55,7 @@ class PromptTests(TestCase):
     async def test_now(self) -> None:
         """What is written has arrived before the reactor has had another turn, and is watched by nobody."""
         client, server = await self._connected()
-        prompt(client.transport)(b"MAIL FROM:<a@b.example>\r\n")
+        prompt(client.transport).write(b"MAIL FROM:<a@b.example>\r\n")
         self.assertEqual(server.recv(100), b"MAIL FROM:<a@b.example>\r\n")
         self.assertNotIn(client.transport, reactor.getWriters())  # type: ignore[attr-defined]
         await self._end(client)
@@ -63,7 +63,7 @@ class PromptTests(TestCase):
     async def test_order(self) -> None:
         """What the system does not take at once goes out later, and nothing that is written meanwhile overtakes it."""
         client, server = await self._connected()
-        write = prompt(client.transport)
+        write = prompt(client.transport).write
         sent = b"".join(b"%07d\n" % number for number in range(MUCH // 8))
         write(sent)
         self.assertIn(client.transport, reactor.getWriters())  # type: ignore[attr-defined]
@@ -82,7 +82,7 @@ class PromptTests(TestCase):
     async def test_close(self) -> None:
         """A connection that is closed in the same breath still says its last words."""
         client, server = await self._connected()
-        prompt(client.transport)(b"QUIT\r\n")
+        prompt(client.transport).write(b"QUIT\r\n")
         transport: Any = client.transport
         transport.loseConnection()
         await client.ended
@@ -92,7 +92,7 @@ class PromptTests(TestCase):
     async def test_error(self) -> None:
         """Writing into a connection that the other end has reset raises nothing, and ends it in the reactor's time."""
         client, server = await self._connected()
-        write = prompt(client.transport)
+        write = prompt(client.transport).write
         server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         server.close()
         write(b"NOOP\r\n")
@@ -103,5 +103,5 @@ class PromptTests(TestCase):
     def test_in_memory(self) -> None:
         """A transport that is no socket is written to as it is."""
         transport = StringTransport()
-        prompt(transport)(b"NOOP\r\n")
+        prompt(transport).write(b"NOOP\r\n")
         self.assertEqual(transport.value(), b"NOOP\r\n")
