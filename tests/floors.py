@@ -188,6 +188,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "delivery.domain_tls",
         "delivery.explanation",
+        "delivery.following",
         "delivery.ledger",
         "delivery.login",
         "delivery.opening",
@@ -215,6 +216,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.attempt",
         "delivery.calling",
         "delivery.explainer",
+        "delivery.fitting",
         "delivery.rehearsal",
         "delivery.means",
         "delivery.settlement",

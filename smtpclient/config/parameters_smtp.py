@@ -130,6 +130,13 @@ DIALOGUE_ROWS = section(
         "Send content with BDAT to servers that offer CHUNKING: one round trip fewer, and nothing to stuff.",
     ),
     Row(
+        "smtp_pipeline_messages",
+        _BOOLEAN,
+        "yes",
+        "Begin the next message with the end of one, where the server has PIPELINING and no other session may be made: "
+        "one round trip fewer.",
+    ),
+    Row(
         "smtp_send_xforward_command",
         _BOOLEAN,
         "no",

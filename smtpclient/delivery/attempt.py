@@ -36,11 +36,13 @@ is final is settled once. It raises only what settling or reading the content ra
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from twisted.logger import Logger
 
-from smtpclient.delivery import require_tls
+from smtpclient.delivery import fitting, require_tls
 from smtpclient.delivery.calling import Calling, Line
+from smtpclient.delivery.following import Turn
 from smtpclient.delivery.ledger import Ledger, Settle
 from smtpclient.delivery.login import Login
 from smtpclient.delivery.means import Means
@@ -50,10 +52,9 @@ from smtpclient.delivery.pool import Key
 from smtpclient.delivery.security import IN_CLEAR, Barred
 from smtpclient.delivery.session import Session
 from smtpclient.dns.exchangers import Exchanger, Exchangers, LookupFailure
-from smtpclient.mail.envelope import Recipient
+from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Disposition, Peer
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
-from smtpclient.smtp import command, verdict
 from smtpclient.smtp.transaction import Transaction
 from smtpclient.smtp.verdict import Verdict
 from smtpclient.tls.policy import CLEAR, TlsPolicy
@@ -92,10 +93,7 @@ class Attempt:
     def __init__(self, means: Means, request: DeliveryRequest, settle: Settle) -> None:
         self._means = means
         self._request = request
-        logins = means.logins
-        login = logins.pool_key(request.envelope.sender) if logins is not None else ""
-        next_hop = request.next_hop if means.settings.lmtp else request.next_hop.lower()
-        self._key: Key = (request.transport, next_hop, None, login)
+        self._key = fitting.key(means, request.transport, request.next_hop, request.envelope)
         self._ledger = Ledger(request, settle, means.clock, means.status_filter)
         self._one_session = means.settings.session_limit == 1
         self._sessions = 0
@@ -106,8 +104,8 @@ class Attempt:
     async def run(self) -> DeliveryResult:
         """Try until nobody is left, or no address is."""
         ledger = self._ledger
-        if ledger.left and self._may_reuse():
-            await self._reuse()
+        if ledger.left and self._key is not None:
+            await self._reuse(self._key)
         sites = (self._request.next_hop, *self._means.settings.fallback_relays)
         for number, site in enumerate(sites):
             if not ledger.left or self._found_self:
@@ -121,24 +119,16 @@ class Attempt:
         await ledger.conclude_with_last()
         return ledger.result
 
-    def _may_reuse(self) -> bool:
-        """Whether sessions can be shared, now that it is known under which key."""
-        if self._means.security is not None:
-            try:
-                requirement = self._means.security.requirement(self._request.next_hop, self._request.envelope.tls)
-            except Barred:
-                return False
-            transport, next_hop, _, login = self._key
-            self._key = (transport, next_hop, requirement, login)
-        return True
-
-    async def _reuse(self) -> None:
-        """Deliver over a parked session, unless it turns out dead."""
-        while (session := self._means.pool.take(self._key)) is not None:
-            self._ledger.connected()
-            if await self._transact(session, final=self._one_session, park=True, reused=True):
+    async def _reuse(self, key: Key) -> None:
+        """Deliver over the session of the message in front, or a parked one, unless it turns out dead."""
+        session, turn = _in_front(self._request.behind) or (self._means.pool.take(key), None)
+        while session is not None:
+            if turn is None:
+                self._ledger.connected()
+            if await self._transact(session, final=self._one_session, park=True, reused=True, turn=turn):
                 self._sessions = 1
                 return
+            session, turn = self._means.pool.take(key), None
 
     async def _find(self, site: str, *, is_fallback: bool) -> Exchangers | None:
         settings = self._means.settings
@@ -162,7 +152,7 @@ class Attempt:
     async def _walk(self, site: str, hosts: Exchangers, *, first_site: bool, last_site: bool) -> None:
         """Try the addresses of one site."""
         limit = self._means.settings.session_limit
-        opening = self._opening()
+        opening = self._means.opening()
         best = min((exchanger.preference for exchanger in hosts.addresses), default=0)
         calling = Calling(self._means.caller, hosts.addresses, partial(self._terms, site, hosts))
         try:
@@ -249,18 +239,6 @@ class Attempt:
             session.channel.abort()
             raise
 
-    def _opening(self) -> Opening:
-        means = self._means
-        return Opening(
-            means.connector,
-            means.dialogue,
-            means.clock,
-            means.maillog,
-            means.debug_peers,
-            transcripts=means.notify is not None and means.transcripts,
-            debug_level=means.debug_level,
-        )
-
     async def _go_on(self, no: NoSession, *, last: bool, stay: bool = False) -> None:
         """
         This address came to nothing: for good, or until the next.
@@ -289,7 +267,14 @@ class Attempt:
     # -- a session ------------------------------------------------------------------------------------------------
 
     async def _transact(
-        self, session: Session, *, final: bool, park: bool, reused: bool = False, go_clear: bool = False
+        self,
+        session: Session,
+        *,
+        final: bool,
+        park: bool,
+        reused: bool = False,
+        go_clear: bool = False,
+        turn: Turn | None = None,
     ) -> bool:
         """
         Carry what is left over a session; false when a reused one turned out dead, or TLS got in the way.
@@ -297,16 +282,17 @@ class Attempt:
         :param final: what is deferred here stays deferred.
         :param park: the session may be kept for the next message.
         :param go_clear: when the connection is lost, the address is tried once more.
+        :param turn: behind the message that has the session now; None: nobody has it.
         """
         try:
-            unfit = self._unfit(session)
+            unfit = fitting.unfit(session, self._request.envelope, self._ledger.left)
             if unfit is not None:
                 await self._turn_away(session, unfit)
                 return True
-            transaction = await session.transact(
-                self._request.envelope, self._ledger.left, self._request.content, self._ledger.waited
-            )
+            transaction = await self._carry(session, turn, park=park)
             if reused and transaction.stale:
+                if turn is not None:
+                    self._means.unfollowed.note(session.peer.address, session.uses, transaction.verdicts[0].reply)
                 await session.quit()
                 return False
             if transaction.reusable:
@@ -317,17 +303,35 @@ class Attempt:
         except BaseException:
             session.channel.abort()
             raise
+        finally:
+            session.hand_on()
         return not again
 
-    def _unfit(self, session: Session) -> Verdict | None:
-        """Why this message must not go over this session, if so."""
-        envelope, capabilities = self._request.envelope, session.capabilities
-        limit = capabilities.size_limit
-        if limit and envelope.size > limit:
-            return verdict.too_big(session.peer, envelope.size, limit)
-        if "SMTPUTF8" not in capabilities and command.needs_smtputf8(envelope, self._ledger.left):
-            return verdict.needs_smtputf8(session.peer)
-        return require_tls.lacking(envelope, session)
+    async def _carry(self, session: Session, turn: Turn | None, *, park: bool) -> Transaction:
+        """Have the session carry what is left, at once or in its turn."""
+        request, ledger = self._request, self._ledger
+        follow = partial(self._let_follow, session) if park and self._means.dialogue.pipeline_messages else None
+        if turn is None:
+            return await session.transact(request.envelope, ledger.left, request.content, ledger.waited, follow)
+        return await session.transact_behind(
+            turn, request.envelope, ledger.left, request.content, ledger.connected, follow
+        )
+
+    def _let_follow(self, session: Session, turn: Turn) -> bool:
+        """Let the next message begin behind the end of this one, if the session may be kept and it may use it."""
+        means, key = self._means, self._key
+        if key is None or means.pool.places.is_wanted(session) or session.peer.address in means.unfollowed:
+            return False
+
+        def fits(envelope: Envelope, recipients: Sequence[Recipient]) -> bool:
+            same = fitting.key(means, self._request.transport, self._request.next_hop, envelope) == key
+            return same and fitting.unfit(session, envelope, recipients) is None
+
+        return self._is_wanted(session, key) and self._request.follow(fits, (session, turn))
+
+    def _is_wanted(self, session: Session, key: Key) -> bool:
+        """Whether the session is of use for the next message."""
+        return self._means.pool.wants(key, session, self._request.next_hop, self._request.backlog())
 
     async def _turn_away(self, session: Session, unfit: Verdict) -> None:
         await self._ledger.conclude(unfit, session.peer, session)
@@ -353,7 +357,13 @@ class Attempt:
         fate = next(iter(transaction.verdicts.values()))
         if transaction.needs_reset and not session.channel.over and not await session.reset():
             park = False
-        if park and self._means.pool.wants(self._key, session, self._request.next_hop, self._request.backlog()):
+        if session.is_followed:
+            await self._report(session, fate)
+        elif (
+            park
+            and self._key is not None
+            and self._means.pool.wants(self._key, session, self._request.next_hop, self._request.backlog())
+        ):
             await self._report(session, fate)  # first: the session is someone else's then
             self._means.pool.park(self._key, session)
         else:
@@ -378,6 +388,11 @@ class Attempt:
         except Exception as why:
             self._means.maillog.warning("smtp", f"cannot tell the postmaster about {peer or 'a delivery'}: {why}")
             self._log.failure("{queue_id}: the postmaster's notice failed", queue_id=envelope.queue_id)
+
+
+def _in_front(behind: object) -> tuple[Session, Turn] | None:
+    """What another attempt has given along (:meth:`Attempt._let_follow`)."""
+    return cast("tuple[Session, Turn] | None", behind)
 
 
 def _lookup_verdict(failure: LookupFailure) -> Verdict:

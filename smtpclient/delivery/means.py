@@ -12,7 +12,9 @@ from smtpclient.delivery import destination
 from smtpclient.delivery.calling import Caller
 from smtpclient.delivery.connector import Connector
 from smtpclient.delivery.destination import Destination
+from smtpclient.delivery.following import Unfollowed
 from smtpclient.delivery.login import Logins
+from smtpclient.delivery.opening import Opening
 from smtpclient.delivery.pool import Pool
 from smtpclient.delivery.reachability import Reachability
 from smtpclient.delivery.security import Security
@@ -80,6 +82,7 @@ class Means:
     :param transcripts: remember what is said, for the postmaster.
     :param reachability: what is remembered of addresses.
     :param stagger: see :class:`smtpclient.delivery.calling.Caller`.
+    :param unfollowed: servers behind whose messages no other begins at once.
     :param status_filter: replaces the status of outcomes; None: none does.
     :param lmtp: the same for the transport of that name; None: nobody asks for it.
     """
@@ -101,11 +104,24 @@ class Means:
     status_filter: StatusFilter | None = None
     reachability: Reachability = field(default_factory=Reachability)
     stagger: float = 0.25
+    unfollowed: Unfollowed = field(default_factory=Unfollowed)
 
     @property
     def caller(self) -> Caller:
         """What addresses are called with."""
         return Caller(self.connector, self.reachability, self.pool.places, self.clock, self.maillog, self.stagger)
+
+    def opening(self) -> Opening:
+        """What sessions are opened with."""
+        return Opening(
+            self.connector,
+            self.dialogue,
+            self.clock,
+            self.maillog,
+            self.debug_peers,
+            transcripts=self.notify is not None and self.transcripts,
+            debug_level=self.debug_level,
+        )
 
     def of(self, transport: str) -> "Means":
         """What a transport works with."""

@@ -6,7 +6,9 @@ capabilities, number of messages) goes into outcomes.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
+from smtpclient.delivery.following import Turn
 from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Peer
@@ -55,6 +57,7 @@ class Session:
         self._errors: dict[str, None] = {}
         self._settings = settings
         self._securing = securing
+        self._behind: Turn | None = None
 
     @property
     def tls(self) -> str:
@@ -84,21 +87,50 @@ class Session:
         policy = self._securing.policy
         return policy.reuse if self.tls else policy.source != FROM_FALLBACK
 
+    @property
+    def may_be_followed(self) -> bool:
+        """Whether the next message may begin with the end of one (``following``)."""
+        if not self.capabilities.pipelining or self._settings.lmtp or self._settings.send_xforward:
+            return False
+        # What is recorded, waited for or shared out is easier to understand one by one.
+        is_watched = self.transcript is not None or self.channel.trace is not None
+        limits = self._limits
+        return not (is_watched or self.delay_dot is not None or limits.recipients or limits.domains)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the next message has begun already: the session is its own as soon as this one is over."""
+        return self._behind is not None
+
+    def hand_on(self) -> None:
+        """The message is over and settled: let the one behind it go on, if there is one."""
+        behind, self._behind = self._behind, None
+        if behind is not None:
+            behind.come()
+
     async def transact(
-        self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent, waited: float = 0.0
+        self,
+        envelope: Envelope,
+        recipients: Sequence[Recipient],
+        content: IMessageContent,
+        waited: float = 0.0,
+        follow: Callable[[Turn], bool] | None = None,
     ) -> Transaction:
         """
         Carry one message; the verdicts are in what is returned.
 
         :param waited: how long it has been in the queue, seconds.
+        :param follow: lets the next message take its turn behind this one, and says whether it did; :meth:`hand_on` is
+            to be called in the end. None: nobody is to follow.
         :raises CorruptQueueFile: when the content is no content.
         """
-        if self.uses:
-            self._forget()
-        self.uses += 1
+        self._begin()
         shares = self._limits.shares(recipients)
         if len(shares) == 1:
-            return await self._carry(envelope, recipients, content, waited)
+            transaction = self._transaction(envelope, recipients, content, waited)
+            if follow is not None and self.may_be_followed:
+                transaction.follow = partial(self._next_lines, follow)
+            return await self._run(transaction)
         return await self._carry_in_shares(envelope, recipients, content, waited, shares)
 
     async def _carry_in_shares(
@@ -112,7 +144,8 @@ class Session:
         """One transaction after the other; what is returned is the last one, with the verdicts of all."""
         verdicts: dict[int, Verdict] = {}
         for share in shares:
-            transaction = await self._carry(envelope, [recipients[index] for index in share], content, waited)
+            whom = [recipients[index] for index in share]
+            transaction = await self._run(self._transaction(envelope, whom, content, waited))
             # What has been sent must not be sent again because a later share found the session stale.
             transaction.stale = transaction.stale and not verdicts
             verdicts.update({share[index]: fate for index, fate in transaction.verdicts.items()})
@@ -127,7 +160,38 @@ class Session:
         transaction.verdicts = verdicts
         return transaction
 
-    async def _carry(
+    async def transact_behind(
+        self,
+        turn: Turn,
+        envelope: Envelope,
+        recipients: Sequence[Recipient],
+        content: IMessageContent,
+        begun: Callable[[], None],
+        follow: Callable[[Turn], bool] | None = None,
+    ) -> Transaction:
+        """
+        Carry one message behind another one, as :meth:`transact` does.
+
+        :param turn: of this one.
+        :param begun: called when the one in front is over.
+        """
+        transaction = self._transaction(envelope, recipients, content, 0.0)
+        await turn.wait(transaction.open())
+        begun()
+        self._begin()
+        if follow is not None:
+            transaction.follow = partial(self._next_lines, follow)
+        return await self._run(transaction)
+
+    def _next_lines(self, follow: Callable[[Turn], bool]) -> bytes:
+        """What the next message says behind the end of this one, if one follows."""
+        turn = Turn()
+        if not follow(turn) or not turn.is_taken:
+            return b""
+        self._behind = turn
+        return turn.lines
+
+    def _transaction(
         self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent, waited: float
     ) -> Transaction:
         self._mails += 1
@@ -137,10 +201,19 @@ class Session:
         )
         if self.delay_dot is not None and waited >= self._settings.pix.threshold:
             transaction.delay_dot = self.delay_dot
+        return transaction
+
+    async def _run(self, transaction: Transaction) -> Transaction:
         await transaction.run()
         for fate in transaction.verdicts.values():
             self.note(fate)
         return transaction
+
+    def _begin(self) -> None:
+        """Count a message, and forget what went wrong with the one before: it is not about this one."""
+        if self.uses:
+            self._forget()
+        self.uses += 1
 
     def _forget(self) -> None:
         """What went wrong with an earlier message, and was said for it, is not about the next one."""

@@ -5,7 +5,7 @@ Whoever schedules (our own scheduler, or a foreign queue manager over a socket) 
 recipients, this next hop. The agent answers with outcomes, host by host, and a :class:`DeliveryResult`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from smtpclient.interfaces import IMessageContent
@@ -21,8 +21,15 @@ class DeliveryInterrupted(Exception):
     """
 
 
+Fits = Callable[[Envelope, Sequence[Recipient]], bool]
+
+
 def _no_backlog() -> int:
     return 0
+
+
+def _nobody(_fits: Fits, _behind: object) -> bool:
+    return False
 
 
 class DeliveryRequest(NamedTuple):
@@ -34,6 +41,10 @@ class DeliveryRequest(NamedTuple):
     :param activated: when the message entered the active queue, seconds since the epoch.
     :param backlog: how many messages for this destination wait at the moment of asking, or are sure to come: so many
         sessions are worth keeping for them.
+    :param follow: has the next message for this destination begin in the place of this one, while this one only waits
+        for the server's last word: if there is one, if nothing else could begin, and if it fits. Its request carries
+        what is given along as ``behind``. Whether there was one.
+    :param behind: what whoever is in front has given along.
     """
 
     envelope: Envelope
@@ -43,6 +54,8 @@ class DeliveryRequest(NamedTuple):
     content: IMessageContent
     activated: float
     backlog: Callable[[], int] = _no_backlog
+    follow: Callable[[Fits, object], bool] = _nobody
+    behind: object = None
 
 
 class DeliveryResult(NamedTuple):

@@ -123,6 +123,17 @@ class Destinations:
                     continue  # more of its mail is being deferred than its window allows deliveries
             return destination
 
+    def may_follow(self, destination: Destination) -> bool:
+        """
+        Whether a request that is nearly over may give its place to the next one of its own destination.
+
+        Only where that one could not start otherwise, and nobody else waits for the place; nothing else may come of it
+        than an earlier start.
+        """
+        if destination.suspension is not None or destination.settings.rate_delay or self._untouched or self._busy:
+            return False
+        return bool(destination.jobs) and not destination.may_start()
+
     def update(self, destination: Destination) -> None:
         """Give a destination its place among the turns, or none, after anything about it has changed."""
         turn = None

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.mail.outcome import Outcome, SiteFailure
-from smtpclient.mail.request import DeliveryInterrupted, DeliveryRequest, DeliveryResult
+from smtpclient.mail.request import DeliveryInterrupted, DeliveryRequest, DeliveryResult, Fits
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import ActiveMessage
 from smtpclient.queue.destination_queue import Destination
@@ -131,7 +131,21 @@ class Dispatch:
         self._turn = None
         self.start()
 
-    def _start(self, destination: Destination) -> None:
+    def follow(self, place: "_Place", fits: Fits, behind: object) -> bool:
+        """Start the next request to a destination in the place of one that is nearly over; whether there was one."""
+        destination = place.destination
+        if place.is_given_on or self.stopped or not self.destinations.may_follow(destination):
+            return False
+        job = destination.jobs[0]
+        if not fits(job.active.message.envelope, job.recipients):
+            return False
+        place.is_given_on = True
+        destination.running -= 1
+        self.destinations.running -= 1
+        self._start(destination, behind)
+        return True
+
+    def _start(self, destination: Destination, behind: object = None) -> None:
         active, recipients = destination.take()
         destinations = self.destinations
         destinations.running += 1
@@ -140,6 +154,7 @@ class Dispatch:
         destinations.update(destination)
         active.waiting -= len(recipients)
         active.running += 1
+        place = _Place(self, destination)
         request = DeliveryRequest(
             active.message.envelope,
             recipients,
@@ -148,11 +163,14 @@ class Dispatch:
             active.content,
             active.activated,
             destination.backlog,
+            place.follow,
+            behind,
         )
-        self.spawn(self._make(destination, active, request))
+        self.spawn(self._make(place, active, request))
 
-    async def _make(self, destination: Destination, active: ActiveMessage, request: DeliveryRequest) -> None:
+    async def _make(self, place: "_Place", active: ActiveMessage, request: DeliveryRequest) -> None:
         """Make one request and learn from it."""
+        destination = place.destination
         suspension = destination.suspension
         try:
             if suspension is None:
@@ -164,6 +182,9 @@ class Dispatch:
         active.settle(result.outcomes)
         active.running -= 1
         destinations = self.destinations
+        if place.is_given_on:  # it is counted again, to be counted off like any other
+            destination.running += 1
+            destinations.running += 1
         if suspension is None:
             self._learn(destination, result.site_failure)
         else:
@@ -229,6 +250,25 @@ class Dispatch:
             words = f"cannot defer {len(request.recipients)} recipients: {_words(error)}; they stay queued all the same"
             self._maillog.warning("qmgr", words, request.envelope.queue_id)
             return ()
+
+
+class _Place:
+    """
+    What one request takes up of what its destination may have under way.
+
+    :ivar is_given_on: the next request has it.
+    """
+
+    __slots__ = ("_dispatch", "destination", "is_given_on")
+
+    def __init__(self, dispatch: Dispatch, destination: Destination) -> None:
+        self._dispatch = dispatch
+        self.destination = destination
+        self.is_given_on = False
+
+    def follow(self, fits: Fits, behind: object) -> bool:
+        """See :class:`smtpclient.mail.request.DeliveryRequest`."""
+        return self._dispatch.follow(self, fits, behind)
 
 
 def _words(error: Exception) -> str:

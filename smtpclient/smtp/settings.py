@@ -25,6 +25,7 @@ class DialogueSettings:
     :param changes: what is changed of messages on their way out.
     :param discard_ehlo_maps: ``discard_ehlo_keywords`` by server address; None: none.
     :param reply_filter: replaces lines of replies before they are read; None: none does.
+    :param pipeline_messages: the next message may begin with the end of one.
     :param min_data_rate: bytes per second that a server must take, while time limits count for whole requests; 0: they
         count anew for each piece.
     """
@@ -57,6 +58,7 @@ class DialogueSettings:
     min_data_rate: int = 0
     send_xforward: bool = False
     use_bdat: bool = False
+    pipeline_messages: bool = True
     xforward: float = 300.0
 
     def discarded(self, address: str) -> frozenset[str]:
@@ -101,6 +103,7 @@ class DialogueSettings:
             pix=PixSettings.from_parameters(parameters),
             send_xforward=parameters.boolean("smtp_send_xforward_command"),
             use_bdat=parameters.boolean("smtp_use_bdat"),
+            pipeline_messages=parameters.boolean("smtp_pipeline_messages"),
             xforward=parameters.seconds("smtp_xforward_timeout"),
             min_data_rate=(
                 parameters.integer("smtp_min_data_rate") if parameters.boolean("smtp_per_request_deadline") else 0

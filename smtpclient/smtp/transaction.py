@@ -52,6 +52,8 @@ class Transaction:
     One message to some recipients over one session.
 
     :ivar verdicts: index of each recipient to its verdict, filled as they fall.
+    :ivar follow: asked for what the next message has to say, which goes out behind the end of this one (RFC 2920
+        section 3.1); None: nothing does.
     :ivar delay_dot: waits before the end of the content is sent; None: it goes out with the rest.
     :ivar reusable: the session can carry another message; if ``needs_reset``, after RSET.
     :ivar stale: the session ended before this message mattered to the server: there was no answer to MAIL, or a 421.
@@ -75,12 +77,25 @@ class Transaction:
         self._recipients = recipients
         self._content = content
         self._accepted: list[int] = []
+        self._commands: tuple[bytes, list[tuple[int, bytes]]] | None = None
+        self._is_open = False
+        self.follow: Callable[[], bytes] | None = None
         self.delay_dot: Callable[[], Awaitable[None]] | None = None
         self.stage = Stage.MAIL
         self.verdicts: dict[int, Verdict] = {}
         self.reusable = False
         self.needs_reset = False
         self.stale = False
+
+    def open(self) -> bytes:
+        """
+        What is to be sent before :meth:`run`, behind another message: the envelope, or nothing.
+
+        Only with PIPELINING, and with no other kind of transaction.
+        """
+        mail, rcpts = self._commands = self._envelope_commands()
+        self._is_open = bool(rcpts)
+        return b"".join([mail, *(line for _, line in rcpts), command.DATA]) if rcpts else b""
 
     async def run(self) -> None:
         """
@@ -90,7 +105,7 @@ class Transaction:
             recipients without a verdict.
         """
         try:
-            mail, rcpts = self._envelope_commands()
+            mail, rcpts = self._commands or self._envelope_commands()
             if not rcpts:
                 self.reusable = True
                 return
@@ -142,7 +157,7 @@ class Transaction:
         """The transaction itself; true when the session can carry another one."""
         pipelined = self._capabilities.pipelining
         origin = xforward.commands(self._envelope, self._capabilities) if self._settings.send_xforward else []
-        if pipelined:
+        if pipelined and not self._is_open:
             self._send_envelope(b"".join(origin) + mail + b"".join(line for _, line in rcpts))
         await self._origin([] if pipelined else origin, len(origin))
         if await self._mail(None if pipelined else mail) or pipelined:
@@ -186,7 +201,8 @@ class Transaction:
         if reply.category == 2:
             self.stage = Stage.RCPT
             return True
-        self.stale = reply.code == 421
+        # Behind another message MAIL may have come too early for the server.
+        self.stale = reply.code == 421 or self._is_open
         self._fail_rest(verdict.said(self._peer, reply, Stage.MAIL))
         return False
 
@@ -252,6 +268,8 @@ class Transaction:
                 elif not following:
                     # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
                     wire += encoder.finish()
+                    if self.follow is not None:
+                        wire += self.follow()
                 await self._channel.content(wire, self._settings.data_xfer)
                 if not following:
                     return self._ended()

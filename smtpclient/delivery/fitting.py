@@ -1,0 +1,40 @@
+"""
+Over which session that stands a message may go: the key under which it is kept, and what is to be seen all the same.
+"""
+
+from collections.abc import Sequence
+
+from smtpclient.delivery import require_tls
+from smtpclient.delivery.means import Means
+from smtpclient.delivery.pool import Key
+from smtpclient.delivery.security import Barred
+from smtpclient.delivery.session import Session
+from smtpclient.mail.envelope import Envelope, Recipient
+from smtpclient.smtp import command, verdict
+from smtpclient.smtp.verdict import Verdict
+
+
+def key(means: Means, transport: str, next_hop: str, envelope: Envelope) -> Key | None:
+    """
+    What sessions have in common that mail of this kind may use: where they lead, what was asked of TLS, and as whom we
+    have logged in. None: no session may.
+    """
+    requirement = None
+    if means.security is not None:
+        try:
+            requirement = means.security.requirement(next_hop, envelope.tls)
+        except Barred:
+            return None
+    login = means.logins.pool_key(envelope.sender) if means.logins is not None else ""
+    return transport, next_hop if means.settings.lmtp else next_hop.lower(), requirement, login
+
+
+def unfit(session: Session, envelope: Envelope, recipients: Sequence[Recipient]) -> Verdict | None:
+    """Why a message must not go over this session, if so."""
+    capabilities = session.capabilities
+    limit = capabilities.size_limit
+    if limit and envelope.size > limit:
+        return verdict.too_big(session.peer, envelope.size, limit)
+    if "SMTPUTF8" not in capabilities and command.needs_smtputf8(envelope, recipients):
+        return verdict.needs_smtputf8(session.peer)
+    return require_tls.lacking(envelope, session)
