@@ -1,15 +1,17 @@
 """Requests: who waits for whom, and what is learnt from how they end."""
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.delivery.routing import Route
-from smtpclient.mail.envelope import QueuedMessage
+from smtpclient.mail.envelope import Envelope, QueuedMessage, Recipient
 from smtpclient.mail.outcome import SiteFailure
 from smtpclient.mail.request import DeliveryInterrupted
 from smtpclient.queue.destination_queue import SUSPENDED_WIDTH
@@ -101,6 +103,92 @@ class Fairness(SynchronousTestCase):
         self.assertEqual(scene.agent.running, [])
         scene.clock.advance(0.1)
         self.assertEqual(scene.agent.running, ["B"])
+
+
+class Following(SynchronousTestCase):
+    """Requests that begin in the place of one that is nearly over."""
+
+    def scene(self) -> Scene:
+        """A destination with four messages and a window of two."""
+        scene = Scene(windows(initial=2, limit=2))
+        for number in range(4):
+            scene.accept(f"A{number}", "x@dest.example")
+        return scene
+
+    def test_the_next_one_takes_the_place(self) -> None:
+        """It begins, with what it is given along, and no other begins when the one in front ends."""
+        scene = self.scene()
+        request = scene.agent.pending[0][0]
+        self.assertTrue(request.follow(lambda envelope, recipients: True, "behind A0"))
+        self.assertEqual(scene.agent.running, ["A0", "A1", "A2"])
+        self.assertEqual([request.behind for request in scene.agent.started], [None, None, "behind A0"])
+        self.assertEqual(scene.scheduler.running, 2)
+        scene.agent.finish(sent)
+        self.assertEqual((scene.agent.running, scene.scheduler.running), (["A1", "A2"], 2))
+        scene.agent.finish(sent)
+        self.assertEqual(scene.agent.running, ["A2", "A3"])
+        scene.agent.finish(sent)
+        scene.agent.finish(sent)
+        self.assertEqual((len(scene.scheduler), scene.scheduler.running), (0, 0))
+        self.assertEqual(list(scene.scheduler.destinations()), [])
+
+    def test_the_one_behind_may_end_first(self) -> None:
+        """Its place is free then, and the one in front has none to give back."""
+        scene = self.scene()
+        scene.agent.pending[0][0].follow(lambda envelope, recipients: True, "")
+        scene.agent.finish(sent, 2)
+        self.assertEqual((scene.agent.running, scene.scheduler.running), (["A0", "A1", "A3"], 2))
+        for _ in range(3):
+            scene.agent.finish(sent)
+        self.assertEqual((len(scene.scheduler), scene.scheduler.running), (0, 0))
+
+    def test_one_only(self) -> None:
+        """A place can be given on once."""
+        scene = self.scene()
+        request = scene.agent.pending[0][0]
+        asked = [request.follow(lambda envelope, recipients: True, "") for _ in range(2)]
+        self.assertEqual((asked, scene.scheduler.running), ([True, False], 2))
+
+    def test_it_has_to_fit(self) -> None:
+        """Who is in front sees envelope and recipients; a message that it does not want waits as ever."""
+        scene = self.scene()
+        seen = []
+
+        def fits(envelope: Envelope, recipients: Sequence[Recipient]) -> bool:
+            seen.append((envelope.queue_id, [recipient.address for recipient in recipients]))
+            return False
+
+        self.assertFalse(scene.agent.pending[0][0].follow(fits, ""))
+        self.assertEqual((seen, scene.agent.running), ([("A2", ["x@dest.example"])], ["A0", "A1"]))
+
+    def test_when_nobody_follows(self) -> None:
+        """Not where nobody waits, where the next one will start anyway, or where deliveries are kept apart."""
+        for count, settings in (
+            (2, windows(initial=2, limit=2)),
+            (1, windows(initial=2, limit=2)),
+            (2, windows(limit=1, rate_delay=1.0)),
+        ):
+            scene = Scene(settings)
+            for number in range(count):
+                scene.accept(f"A{number}", "x@dest.example")
+            self.assertFalse(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, ""))
+
+    def test_others_come_first(self) -> None:
+        """A place that another destination waits for is not given on inside this one."""
+        scene = Scene(windows(initial=2, limit=2, delivery_limit=2))
+        for number in range(4):
+            scene.accept(f"A{number}", "x@dest.example")
+        scene.accept("B", "x@other.example")
+        self.assertEqual(scene.agent.running, ["A0", "A1"])
+        self.assertFalse(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, ""))
+        scene.agent.finish(sent)
+        self.assertEqual(scene.agent.running, ["A1", "B"])
+
+    def test_not_while_the_service_stops(self) -> None:
+        """What has not begun stays queued."""
+        scene = self.scene()
+        Deferred.fromCoroutine(scene.scheduler.drain(10.0))
+        self.assertFalse(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, ""))
 
 
 class DeadDestinations(SynchronousTestCase):

@@ -94,18 +94,25 @@ class Visit(Protocol):
         if mood == "hang":
             self.silent = True
         elif mood == "deaf":
+            self.silent = True  # what it has read already is not answered, either
             self.transport.pauseProducing()  # type: ignore[attr-defined]
         elif mood == "close":
-            self.transport.loseConnection()
+            self._close()
         elif mood == "4xx":
             self._say(bad)
         elif mood == "421":
             self._say("421 4.3.2 closing")
-            self.transport.loseConnection()
+            self._close()
         else:
             self._say(("what was that?\r\n" if mood == "garbage" else "") + good)
             return True
         return False
+
+    def _close(self) -> None:
+        """Hang up; what else has been said is not heard."""
+        assert self.transport is not None
+        self.silent = True
+        self.transport.loseConnection()
 
     def _say(self, line: str) -> None:
         assert self.transport is not None
@@ -129,7 +136,14 @@ class Visit(Protocol):
             self.buffer = rest
             self._command(line.decode())
 
+    def _confirm(self) -> None:
+        """The client would not have said this, had it not heard our last words."""
+        for acceptance in self.pending:
+            acceptance.confirmed = True
+        self.pending = []
+
     def _dot(self, content: bytes) -> None:
+        self._confirm()
         found = _ID.search(content)
         number = int(found[1]) if found else -1
         ledger, now = self.server.ledger, self.server.clock.seconds()
@@ -140,6 +154,7 @@ class Visit(Protocol):
             assert self.transport is not None
             ledger.accepted += acceptances
             self._note_reports(number, content)
+            self.silent = True
             self.transport.abortConnection()  # type: ignore[attr-defined]
         elif self._do("250 2.0.0 taken", "451 4.3.0 no room"):
             ledger.accepted += acceptances
@@ -151,10 +166,9 @@ class Visit(Protocol):
             self.server.ledger.reports.append((number, address.decode()))
 
     def _command(self, line: str) -> None:
-        for acceptance in self.pending:
-            acceptance.confirmed = True
-        self.pending = []
         verb = line[:4].upper()
+        if verb not in ("MAIL", "RCPT", "DATA"):  # which may have been said together with the dot
+            self._confirm()
         if verb == "EHLO":
             pipelining = "250-PIPELINING\r\n" if self.server.manners.pipelining else ""
             self._do(f"250-{self.server.name}\r\n{pipelining}250 8BITMIME", "421 4.3.2 not now")
@@ -169,9 +183,8 @@ class Visit(Protocol):
             elif not self.recipients:
                 self._say("554 5.5.1 nobody to deliver to")
         elif verb == "QUIT":
-            assert self.transport is not None
             self._say("221 2.0.0 bye")
-            self.transport.loseConnection()
+            self._close()
         else:
             self.recipients = []
             self._say("250 2.0.0 ok")

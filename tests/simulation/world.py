@@ -28,7 +28,7 @@ from twisted.logger import globalLogPublisher
 from twisted.names import dns
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.mail.request import DeliveryRequest, DeliveryResult
+from smtpclient.mail.request import DeliveryRequest, DeliveryResult, Fits
 from smtpclient.observe.maillog import MailLog
 from smtpclient.outbound import Outbound
 from smtpclient.queue.spool import SpoolError
@@ -259,10 +259,19 @@ class World:
             self._running[key] += 1
             if self._running[key] > WINDOW:
                 self.violations.note(f"{self._running[key]} deliveries to {key} at once")
+            taken = 1
+
+            def follow(fits: Fits, behind: object) -> bool:
+                nonlocal taken
+                self._running[key] -= taken  # whoever begins now has the place
+                taken -= request.follow(fits, behind)
+                self._running[key] += taken
+                return not taken
+
             try:
-                return await deliver(request, settle)
+                return await deliver(request._replace(follow=follow), settle)
             finally:
-                self._running[key] -= 1
+                self._running[key] -= taken
 
         outbound.agent.deliver = watched  # type: ignore[method-assign]
 

@@ -89,6 +89,7 @@ class ScriptedSession(Protocol):
     :ivar commands: every command line, and ``.`` for the end of content.
     :ivar contents: the bytes of every content, with the final dot.
     :ivar pipelined: more input stood behind a command before it was answered.
+    :ivar grouped: how many messages had the next MAIL right behind their end.
     :ivar over: how the connection ended.
     """
 
@@ -112,6 +113,7 @@ class ScriptedSession(Protocol):
         self.contents: list[bytes] = []
         self.received = 0
         self.pipelined = False
+        self.grouped = 0
         self.over: Failure | None = None
 
     @property
@@ -185,6 +187,7 @@ class ScriptedSession(Protocol):
         self._content += data[: at + len(end)]
         self._buffer = data[at + len(end) :]
         self.contents.append(bytes(self._content[2:]))
+        self.grouped += self._buffer.startswith(b"MAIL ")
         self._in_content = False
         self.commands.append(".")
         self._begin("eod", ".")
