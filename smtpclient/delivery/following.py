@@ -16,7 +16,8 @@ Does not: believe a server that refuses MAIL behind another message. Some do so 
 The message is sent in a session of its own then, and the server (:class:`Unfollowed`) gets no further groups.
 
 Known limits: what was learnt of servers is forgotten when the process ends. Nothing follows in LMTP, or by BDAT, where
-a message takes one round trip anyway, or in a session whose dialogue is recorded.
+a message takes one round trip anyway, or in a session whose dialogue is recorded. A server that left out its reply to
+the dot, and still answered what follows, would be misunderstood, as one that leaves out a reply to RCPT always was.
 """
 
 from collections import OrderedDict

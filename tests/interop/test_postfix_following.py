@@ -1,0 +1,40 @@
+"""Messages without a pause between them, as Postfix's smtpd(8) understands them."""
+
+import os
+import shutil
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from smtpclient.mail.envelope import NewMessage, Recipient
+from tests.interop.private_postfix import ACCEPTING, LOOPBACK, PrivatePostfix, free_port
+from tests.service.installed import Service, wait_until
+
+COUNT = 40
+STRICT = "-o smtpd_forbid_unauth_pipelining=yes -o smtpd_data_restrictions=reject_unauth_pipelining"
+
+
+class FollowingTests(SynchronousTestCase):
+    """The installed service relays to a private Postfix that takes mail and hangs up on who does not keep in step."""
+
+    def test_every_message_arrives_once(self) -> None:
+        """All messages go over one session, one right behind the other, and each arrives."""
+        if os.geteuid() != 0 or shutil.which("postfix") is None:
+            raise SkipTest("needs Debian's postfix, and root")
+        port, postfix = free_port(), PrivatePostfix({})
+        self.addCleanup(postfix.remove)
+        self.addCleanup(postfix.stop)
+        postfix.start(ACCEPTING + f"{LOOPBACK}:{port} inet n - n - - smtpd {STRICT}\n", [port])
+        base = Path(self.mktemp()).absolute()
+        base.mkdir(parents=True)
+        service = Service(base, port, smtp_destination_concurrency_limit="1", smtp_tls_security_level="none")
+        self.addCleanup(service.stop)
+        service.fill(
+            NewMessage("me@client.example", [Recipient(f"u{number}@there.test")], b"Subject: %d\n\nhello\n" % number)
+            for number in range(COUNT)
+        )
+        service.start()
+        wait_until(lambda: not service.queued(), 60, f"all is delivered: {service.log_lines()[-5:]}")
+        sent = [line for line in service.log_lines() if "status=sent" in line]
+        self.assertEqual((COUNT, COUNT), (len(sent), len(list((Path(postfix.queue) / "incoming").iterdir()))))
+        self.assertTrue(any(f"conn_use={COUNT}," in line for line in sent), sent[-1])
