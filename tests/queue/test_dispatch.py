@@ -163,12 +163,12 @@ class Following(SynchronousTestCase):
 
     def test_when_nobody_follows(self) -> None:
         """Not where nobody waits, where the next one will start anyway, or where deliveries are kept apart."""
-        for count, settings in (
+        for count, windows_of in (
             (2, windows(initial=2, limit=2)),
             (1, windows(initial=2, limit=2)),
             (2, windows(limit=1, rate_delay=1.0)),
         ):
-            scene = Scene(settings)
+            scene = Scene(windows_of)
             for number in range(count):
                 scene.accept(f"A{number}", "x@dest.example")
             self.assertFalse(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, ""))
