@@ -33,7 +33,7 @@ Promises: when :meth:`Attempt.run` ends, by whatever end, no connection of this 
 is final is settled once. It raises only what settling or reading the content raises, and when it is cancelled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -42,6 +42,7 @@ from twisted.logger import Logger
 
 from smtpclient.delivery import fitting, require_tls
 from smtpclient.delivery.calling import Calling, Line
+from smtpclient.delivery.fitting import Front
 from smtpclient.delivery.following import Turn
 from smtpclient.delivery.ledger import Ledger, Settle
 from smtpclient.delivery.login import Login
@@ -93,7 +94,8 @@ class Attempt:
     def __init__(self, means: Means, request: DeliveryRequest, settle: Settle) -> None:
         self._means = means
         self._request = request
-        self._key = fitting.key(means, request.transport, request.next_hop, request.envelope)
+        front = self._front = cast(Front | None, request.behind)  # what another attempt has given along
+        self._key = front.key if front is not None else fitting.key_of(means, request)
         self._ledger = Ledger(request, settle, means.clock, means.status_filter)
         self._one_session = means.settings.session_limit == 1
         self._sessions = 0
@@ -121,14 +123,15 @@ class Attempt:
 
     async def _reuse(self, key: Key) -> None:
         """Deliver over the session of the message in front, or a parked one, unless it turns out dead."""
-        session, turn = _in_front(self._request.behind) or (self._means.pool.take(key), None)
+        front = self._front
+        session = self._means.pool.take(key) if front is None else front.session
         while session is not None:
-            if turn is None:
+            if front is None:
                 self._ledger.connected()
-            if await self._transact(session, final=self._one_session, park=True, reused=True, turn=turn):
+            if await self._transact(session, final=self._one_session, park=True, reused=True, front=front):
                 self._sessions = 1
                 return
-            session, turn = self._means.pool.take(key), None
+            session, front = self._means.pool.take(key), None
 
     async def _find(self, site: str, *, is_fallback: bool) -> Exchangers | None:
         settings = self._means.settings
@@ -274,7 +277,7 @@ class Attempt:
         park: bool,
         reused: bool = False,
         go_clear: bool = False,
-        turn: Turn | None = None,
+        front: Front | None = None,
     ) -> bool:
         """
         Carry what is left over a session; false when a reused one turned out dead, or TLS got in the way.
@@ -282,16 +285,16 @@ class Attempt:
         :param final: what is deferred here stays deferred.
         :param park: the session may be kept for the next message.
         :param go_clear: when the connection is lost, the address is tried once more.
-        :param turn: behind the message that has the session now; None: nobody has it.
+        :param front: of whoever has the session now, and has seen that it fits; None: nobody has it.
         """
         try:
-            unfit = fitting.unfit(session, self._request.envelope, self._ledger.left)
+            unfit = fitting.unfit(session, self._request.envelope, self._ledger.left) if front is None else None
             if unfit is not None:
                 await self._turn_away(session, unfit)
                 return True
-            transaction = await self._carry(session, turn, park=park)
+            transaction = await self._carry(session, front, park=park)
             if reused and transaction.stale:
-                if turn is not None:
+                if front is not None:
                     self._means.unfollowed.note(session.peer.address, session.uses, transaction.verdicts[0].reply)
                 await session.quit()
                 return False
@@ -307,14 +310,14 @@ class Attempt:
             session.hand_on()
         return not again
 
-    async def _carry(self, session: Session, turn: Turn | None, *, park: bool) -> Transaction:
+    def _carry(self, session: Session, front: Front | None, *, park: bool) -> Awaitable[Transaction]:
         """Have the session carry what is left, at once or in its turn."""
         request, ledger = self._request, self._ledger
         follow = partial(self._let_follow, session) if park and self._means.dialogue.pipeline_messages else None
-        if turn is None:
-            return await session.transact(request.envelope, ledger.left, request.content, ledger.waited, follow)
-        return await session.transact_behind(
-            turn, request.envelope, ledger.left, request.content, ledger.connected, follow
+        if front is None:
+            return session.transact(request.envelope, ledger.left, request.content, ledger.waited, follow)
+        return session.transact_behind(
+            front.turn, request.envelope, ledger.left, request.content, ledger.connected, follow
         )
 
     def _let_follow(self, session: Session, turn: Turn) -> bool:
@@ -324,10 +327,10 @@ class Attempt:
             return False
 
         def fits(envelope: Envelope, recipients: Sequence[Recipient]) -> bool:
-            same = fitting.key(means, self._request.transport, self._request.next_hop, envelope) == key
+            same = fitting.key_of(means, self._request, envelope) == key
             return same and fitting.unfit(session, envelope, recipients) is None
 
-        return self._is_wanted(session, key) and self._request.follow(fits, (session, turn))
+        return self._is_wanted(session, key) and self._request.follow(fits, Front(session, key, turn))
 
     def _is_wanted(self, session: Session, key: Key) -> bool:
         """Whether the session is of use for the next message."""
@@ -388,11 +391,6 @@ class Attempt:
         except Exception as why:
             self._means.maillog.warning("smtp", f"cannot tell the postmaster about {peer or 'a delivery'}: {why}")
             self._log.failure("{queue_id}: the postmaster's notice failed", queue_id=envelope.queue_id)
-
-
-def _in_front(behind: object) -> tuple[Session, Turn] | None:
-    """What another attempt has given along (:meth:`Attempt._let_follow`)."""
-    return cast("tuple[Session, Turn] | None", behind)
 
 
 def _lookup_verdict(failure: LookupFailure) -> Verdict:

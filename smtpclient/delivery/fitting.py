@@ -3,22 +3,43 @@ Over which session that stands a message may go: the key under which it is kept,
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from smtpclient.delivery import require_tls
+from smtpclient.delivery.following import Turn
 from smtpclient.delivery.means import Means
 from smtpclient.delivery.pool import Key
 from smtpclient.delivery.security import Barred
 from smtpclient.delivery.session import Session
 from smtpclient.mail.envelope import Envelope, Recipient
+from smtpclient.mail.request import DeliveryRequest
 from smtpclient.smtp import command, verdict
 from smtpclient.smtp.verdict import Verdict
 
 
-def key(means: Means, transport: str, next_hop: str, envelope: Envelope) -> Key | None:
+class Front(NamedTuple):
     """
-    What sessions have in common that mail of this kind may use: where they lead, what was asked of TLS, and as whom we
-    have logged in. None: no session may.
+    What a message gives along to the one that follows it.
+
+    :param session: fits that one as well.
+    :param key: of the session.
+    :param turn: of the one that follows.
     """
+
+    session: Session
+    key: Key
+    turn: Turn
+
+
+def key_of(means: Means, request: DeliveryRequest, other: Envelope | None = None) -> Key | None:
+    """
+    What sessions have in common that this mail may use: where they lead, what was asked of TLS, and as whom we have
+    logged in. None: no session may.
+
+    :param other: another message that goes the same way; None: that of the request itself.
+    """
+    envelope = other or request.envelope
+    next_hop = request.next_hop
     requirement = None
     if means.security is not None:
         try:
@@ -26,7 +47,7 @@ def key(means: Means, transport: str, next_hop: str, envelope: Envelope) -> Key 
         except Barred:
             return None
     login = means.logins.pool_key(envelope.sender) if means.logins is not None else ""
-    return transport, next_hop if means.settings.lmtp else next_hop.lower(), requirement, login
+    return request.transport, next_hop if means.settings.lmtp else next_hop.lower(), requirement, login
 
 
 def unfit(session: Session, envelope: Envelope, recipients: Sequence[Recipient]) -> Verdict | None:

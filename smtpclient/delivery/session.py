@@ -130,7 +130,8 @@ class Session:
             transaction = self._transaction(envelope, recipients, content, waited)
             if follow is not None and self.may_be_followed:
                 transaction.follow = partial(self._next_lines, follow)
-            return await self._run(transaction)
+            await transaction.run()
+            return self._note(transaction)
         return await self._carry_in_shares(envelope, recipients, content, waited, shares)
 
     async def _carry_in_shares(
@@ -145,7 +146,9 @@ class Session:
         verdicts: dict[int, Verdict] = {}
         for share in shares:
             whom = [recipients[index] for index in share]
-            transaction = await self._run(self._transaction(envelope, whom, content, waited))
+            transaction = self._transaction(envelope, whom, content, waited)
+            await transaction.run()
+            self._note(transaction)
             # What has been sent must not be sent again because a later share found the session stale.
             transaction.stale = transaction.stale and not verdicts
             verdicts.update({share[index]: fate for index, fate in transaction.verdicts.items()})
@@ -181,7 +184,8 @@ class Session:
         self._begin()
         if follow is not None:
             transaction.follow = partial(self._next_lines, follow)
-        return await self._run(transaction)
+        await transaction.run()
+        return self._note(transaction)
 
     def _next_lines(self, follow: Callable[[Turn], bool]) -> bytes:
         """What the next message says behind the end of this one, if one follows."""
@@ -203,8 +207,8 @@ class Session:
             transaction.delay_dot = self.delay_dot
         return transaction
 
-    async def _run(self, transaction: Transaction) -> Transaction:
-        await transaction.run()
+    def _note(self, transaction: Transaction) -> Transaction:
+        """Remember what a transaction says about the dialogue."""
         for fate in transaction.verdicts.values():
             self.note(fate)
         return transaction

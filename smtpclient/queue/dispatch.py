@@ -68,6 +68,7 @@ class Dispatch:
         self._clock = clock
         self._maillog = maillog
         self.destinations = Destinations(settings.transports, settings.delivery_limit, clock, self.start)
+        self._places: set[Place] = set()
         self._tasks: set[Deferred[None]] = set()
         self._starting = False
         self._turn: IDelayedCall | None = None
@@ -110,8 +111,9 @@ class Dispatch:
 
     def break_off(self) -> None:
         """Cancel what is under way."""
-        for task in list(self._tasks):
-            task.cancel()
+        for task in [*(place.task for place in self._places), *self._tasks]:
+            if task is not None:
+                task.cancel()
 
     def spawn(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         """Let something go on by itself, until it ends or is broken off."""
@@ -131,7 +133,7 @@ class Dispatch:
         self._turn = None
         self.start()
 
-    def follow(self, place: "_Place", fits: Fits, behind: object) -> bool:
+    def follow(self, place: "Place", fits: Fits, behind: object) -> bool:
         """Start the next request to a destination in the place of one that is nearly over; whether there was one."""
         destination = place.destination
         if place.is_given_on or self.stopped or not self.destinations.may_follow(destination):
@@ -154,7 +156,7 @@ class Dispatch:
         destinations.update(destination)
         active.waiting -= len(recipients)
         active.running += 1
-        place = _Place(self, destination)
+        place = Place(self, destination)
         request = DeliveryRequest(
             active.message.envelope,
             recipients,
@@ -166,22 +168,41 @@ class Dispatch:
             place.follow,
             behind,
         )
-        self.spawn(self._make(place, active, request))
+        self._places.add(place)
+        place.task = Deferred.fromCoroutine(self._make(place, active, request))
 
-    async def _make(self, place: "_Place", active: ActiveMessage, request: DeliveryRequest) -> None:
-        """Make one request and learn from it."""
-        destination = place.destination
-        suspension = destination.suspension
+    async def _make(self, place: "Place", active: ActiveMessage, request: DeliveryRequest) -> None:
+        """Make one request and learn from it; raises nothing."""
+        suspension = place.destination.suspension
         try:
-            if suspension is None:
-                result = await self._deliver(request)
-            else:
-                result = await self._defer(request, suspension)
+            try:
+                if suspension is None:
+                    result = await self._deliver(request)
+                else:
+                    result = await self._defer(request, suspension)
+            except Exception as error:
+                result = await self._broken(active, request, error)
+            completion = self._over(place, active, request, result, suspension)
+            if completion is not None:
+                await completion
         except Exception as error:
-            result = await self._broken(active, request, error)
+            if not (self.stopped and isinstance(error, CancelledError)):
+                self._log.failure("{queue_id}: a request of the scheduler failed", queue_id=active.queue_id)
+        finally:
+            self._places.discard(place)
+
+    def _over(
+        self,
+        place: "Place",
+        active: ActiveMessage,
+        request: DeliveryRequest,
+        result: DeliveryResult,
+        suspension: SiteFailure | None,
+    ) -> Coroutine[Deferred[Any], Any, None] | None:
+        """Count a request off, and let others begin; what is to be done if it was the last one of its message."""
+        destination, destinations = place.destination, self.destinations
         active.settle(result.outcomes)
         active.running -= 1
-        destinations = self.destinations
         if place.is_given_on:  # it is counted again, to be counted off like any other
             destination.running += 1
             destinations.running += 1
@@ -196,8 +217,7 @@ class Dispatch:
         destinations.update(destination)
         completion = self._ended(active, len(request.recipients))
         self.start()
-        if completion is not None:
-            await completion
+        return completion
 
     def _learn(self, destination: Destination, failure: SiteFailure | None) -> None:
         """Take the feedback of one delivery."""
@@ -252,19 +272,21 @@ class Dispatch:
             return ()
 
 
-class _Place:
+class Place:
     """
     What one request takes up of what its destination may have under way.
 
     :ivar is_given_on: the next request has it.
+    :ivar task: the request being made.
     """
 
-    __slots__ = ("_dispatch", "destination", "is_given_on")
+    __slots__ = ("_dispatch", "destination", "is_given_on", "task")
 
     def __init__(self, dispatch: Dispatch, destination: Destination) -> None:
         self._dispatch = dispatch
         self.destination = destination
         self.is_given_on = False
+        self.task: Deferred[None] | None = None
 
     def follow(self, fits: Fits, behind: object) -> bool:
         """See :class:`smtpclient.mail.request.DeliveryRequest`."""

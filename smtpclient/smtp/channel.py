@@ -227,6 +227,13 @@ class Channel(Protocol):
             while not self._replies:
                 await self._event()
             self._deadline.end()
+        return self._next()
+
+    def at_hand(self) -> Reply | None:
+        """The next reply, if it has arrived."""
+        return self._next() if self._replies else None
+
+    def _next(self) -> Reply:
         reply = self._replies.popleft()
         self.garbage += reply.garbage
         if self.conceal is not None:

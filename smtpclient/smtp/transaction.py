@@ -177,7 +177,7 @@ class Transaction:
         self.stage = Stage.DATA
         if not self._capabilities.pipelining:
             self._channel.command(command.DATA)
-        go_ahead = await self._channel.reply(self._settings.data_init)
+        go_ahead = self._channel.at_hand() or await self._channel.reply(self._settings.data_init)
         if go_ahead.category != 3:
             self.needs_reset = True
             self._fail_rest(verdict.said(self._peer, go_ahead, self.stage))
@@ -197,7 +197,7 @@ class Transaction:
     async def _mail(self, line: bytes | None) -> bool:
         if line is not None:
             self._channel.command(line)
-        reply = await self._channel.reply(self._settings.mail)
+        reply = self._channel.at_hand() or await self._channel.reply(self._settings.mail)
         if reply.category == 2:
             self.stage = Stage.RCPT
             return True
@@ -209,7 +209,7 @@ class Transaction:
     async def _rcpt(self, index: int, line: bytes | None) -> None:
         if line is not None:
             self._channel.command(line)
-        reply = await self._channel.reply(self._settings.rcpt)
+        reply = self._channel.at_hand() or await self._channel.reply(self._settings.rcpt)
         if index in self.verdicts:
             return  # MAIL was refused; the reply only keeps us in step
         if reply.category == 2:
