@@ -132,9 +132,9 @@ DIALOGUE_ROWS = section(
     Row(
         "smtp_pipeline_messages",
         _BOOLEAN,
-        "yes",
+        "no",
         "Begin the next message with the end of one, where the server has PIPELINING and no other session may be made: "
-        "one round trip fewer.",
+        "one round trip fewer. For servers that are known to answer in order, such as one's own relay.",
     ),
     Row(
         "smtp_send_xforward_command",

@@ -15,9 +15,10 @@ destination has as many deliveries under way as it may have; no connection more 
 Does not: believe a server that refuses MAIL behind another message. Some do so because they did not expect it there.
 The message is sent in a session of its own then, and the server (:class:`Unfollowed`) gets no further groups.
 
-Known limits: what was learnt of servers is forgotten when the process ends. Nothing follows in LMTP, or by BDAT, where
-a message takes one round trip anyway, or in a session whose dialogue is recorded. A server that left out its reply to
-the dot, and still answered what follows, would be misunderstood, as one that leaves out a reply to RCPT always was.
+Known limits: it is for servers that answer in order (``smtp_pipeline_messages``). One that leaves out its reply to the
+dot, or answers MAIL before it, would be misunderstood: its yes to MAIL would count for the message in front. What was
+learnt of servers is forgotten when the process ends. Nothing follows in LMTP, or by BDAT, where a message takes one
+round trip anyway, or in a session whose dialogue is recorded.
 """
 
 from collections import OrderedDict

@@ -58,7 +58,7 @@ class DialogueSettings:
     min_data_rate: int = 0
     send_xforward: bool = False
     use_bdat: bool = False
-    pipeline_messages: bool = True
+    pipeline_messages: bool = False
     xforward: float = 300.0
 
     def discarded(self, address: str) -> frozenset[str]:

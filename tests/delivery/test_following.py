@@ -13,6 +13,8 @@ from smtpclient.smtp.settings import DialogueSettings
 from tests.delivery.memory_network import World, short
 from tests.smtp.scripted_server import GOOD, PIPELINING, Script, Steps
 
+GROUPS = DialogueSettings("me.example", "me.example", pipeline_messages=True)
+
 
 class Line:
     """
@@ -57,7 +59,7 @@ class FollowingCase(SynchronousTestCase):
 
         :param then: what the server does in its second session, and all after it.
         """
-        self.world = World({"a": script}, **world)
+        self.world = World({"a": script}, **{"dialogue": GROUPS, **world})
         line = Line(
             self.world,
             *(self.world.request(f"u{number}@example.org", **request) for number, request in enumerate(requests, 1)),
@@ -137,7 +139,7 @@ class Following(FollowingCase):
 
     def test_unsafe_address_behind(self) -> None:
         """A message for which there is nothing to be said waits for its turn all the same, and keeps the session."""
-        world = World({"a": self.script()})
+        world = World({"a": self.script()}, dialogue=GROUPS)
         requests = [world.request(address) for address in ("u1@example.org", "a@b c.example", "u3@example.org")]
         found = world.run(Line(world, *requests).run())
         self.assertEqual(found, ["sent 2.0.0", "bounced 5.1.3", "sent 2.0.0"])
@@ -145,7 +147,7 @@ class Following(FollowingCase):
 
     def test_cancelled(self) -> None:
         """Whoever is broken off while he waits for his turn ends the connection, and leaves nothing behind."""
-        world = World({"a": self.script(eod="!hang")})
+        world = World({"a": self.script(eod="!hang")}, dialogue=GROUPS)
         line = Line(world, world.request("u1@example.org"), world.request("u2@example.org"))
         line.begin()
         world.flush()
@@ -173,11 +175,11 @@ class NotFollowing(FollowingCase):
             "used up": {"script": self.script(), "pool": PoolSettings(uses=1)},
             "not wanted": {
                 "script": self.script(),
-                "dialogue": DialogueSettings("me.example", pipeline_messages=False),
+                "dialogue": DialogueSettings("me.example"),
             },
             "chunks": {
                 "script": self.script((*PIPELINING, "CHUNKING")),
-                "dialogue": DialogueSettings("me.example", use_bdat=True),
+                "dialogue": DialogueSettings("me.example", use_bdat=True, pipeline_messages=True),
             },
             "recorded": {"script": self.script(), "notify": True},
             "logged": {"script": self.script(), "debug_peers": ["mx-a.example"]},
@@ -199,7 +201,7 @@ class NotFollowing(FollowingCase):
 
     def test_somebody_waits_for_a_connection(self) -> None:
         """Who waits for a place at the server gets the session, and not the next message of its own."""
-        world = World({"a": self.script()}, most=1)
+        world = World({"a": self.script()}, most=1, dialogue=GROUPS)
         world.pool.places.is_wanted = lambda session: True  # type: ignore[method-assign]
         world.pool.places.hand_over = lambda session: False  # type: ignore[method-assign]
         world.run(Line(world, world.request(), world.request()).run())

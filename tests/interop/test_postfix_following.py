@@ -27,7 +27,8 @@ class FollowingTests(SynchronousTestCase):
         postfix.start(ACCEPTING + f"{LOOPBACK}:{port} inet n - n - - smtpd {STRICT}\n", [port])
         base = Path(self.mktemp()).absolute()
         base.mkdir(parents=True)
-        service = Service(base, port, smtp_destination_concurrency_limit="1", smtp_tls_security_level="none")
+        wishes = {"smtp_destination_concurrency_limit": "1", "smtp_pipeline_messages": "yes"}
+        service = Service(base, port, smtp_tls_security_level="none", **wishes)
         self.addCleanup(service.stop)
         service.fill(
             NewMessage("me@client.example", [Recipient(f"u{number}@there.test")], b"Subject: %d\n\nhello\n" % number)

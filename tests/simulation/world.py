@@ -136,6 +136,7 @@ class World:
         self._running: Counter[tuple[str, str]] = Counter()
         self._lifetime = draw.choice((2 * HOUR, 24 * HOUR))
         self._connections = draw.choice((0, 2))
+        self._in_groups = draw.choice(("yes", "no"))
         self._watch_connections()
         self._crash_at: int | None = None
         self._crash_is_power_cut = False
@@ -182,6 +183,7 @@ class World:
                 "inet_protocols": "ipv4",
                 "smtp_destination_concurrency_limit": str(WINDOW),
                 "smtp_host_connection_limit": str(self._connections),
+                "smtp_pipeline_messages": self._in_groups,
                 "maximal_queue_lifetime": f"{self._lifetime:g}s",
                 "bounce_queue_lifetime": f"{self._lifetime:g}s",
                 "smtp_mx_session_limit": self._sessions,
