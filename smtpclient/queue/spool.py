@@ -37,7 +37,7 @@ from smtpclient.queue.glimpse import Glimpse, glimpse
 from smtpclient.queue.instance_lock import InstanceLock, SpoolError
 from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
-from smtpclient.queue.queuefile import CorruptQueueFile, read_message
+from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, begun_message
 from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
@@ -211,7 +211,8 @@ class Spool:
             if mode != 0o700:
                 raise BusyQueueFile(f"{path} is still being written")
             remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
-            return read_message(self._files, fd, path, queue_id, remark, found.st_size)
+            beginning = self._files.pread(fd, min(found.st_size, WINDOW), 0)
+            return begun_message(self._files, fd, path, queue_id, remark, found.st_size, beginning)
         except BlockingIOError:
             raise BusyQueueFile(f"{path} is locked by another process") from None
         finally:
