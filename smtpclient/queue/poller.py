@@ -222,7 +222,7 @@ class Poller(Service):
                     queue.ask()
         put_back = self._put_back
         taken = 0
-        while taken < _STEPS and not self._rest_left(begun) and self._scheduler.room:
+        while taken < _STEPS and self._resting_until <= begun and self._scheduler.room:
             if not self._pending():
                 break
             self._step()

@@ -39,6 +39,7 @@ from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
 from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, begun_message
 from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
+from smtpclient.queue.small_files import SmallFiles
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
 
@@ -88,6 +89,7 @@ class Spool:
             minimum_free=minimum_free,
             warn_after=warn_after,
         )
+        self._small_files = SmallFiles(files, clock.seconds)
         self._lock: InstanceLock | None = None
 
     @property
@@ -206,13 +208,17 @@ class Spool:
             self._files.flock(fd, exclusive=True)
             found = self._files.fstat(fd)
             mode = found.st_mode & 0o700
-            if mode == 0o400:
-                raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
             if mode != 0o700:
+                if mode == 0o400:
+                    raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
                 raise BusyQueueFile(f"{path} is still being written")
             remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
-            beginning = self._files.pread(fd, min(found.st_size, WINDOW), 0)
-            return begun_message(self._files, fd, path, queue_id, remark, found.st_size, beginning)
+            size = found.st_size
+            beginning = self._files.pread(fd, size if size < WINDOW else WINDOW, 0)
+            message = begun_message(self._files, fd, path, queue_id, remark, size, beginning)
+            if len(beginning) == size:
+                self._small_files.keep(path, found, beginning)
+            return message
         except BlockingIOError:
             raise BusyQueueFile(f"{path} is locked by another process") from None
         finally:
@@ -221,7 +227,9 @@ class Spool:
     def content(self, envelope: Envelope, queue: str = "active") -> IMessageContent:
         """The content of a message that was read from a queue; opening it fails once the file has moved on."""
         path = self._folders.path(queue, envelope.queue_id)
-        return SpoolContent(self._files, path, envelope.content_offset, envelope.content_length)
+        return SpoolContent(
+            self._files, path, envelope.content_offset, envelope.content_length, self._small_files
+        )
 
     def mark_done(self, queue_id: str, offsets: Sequence[int]) -> None:
         """
@@ -271,7 +279,9 @@ class Spool:
         :return: False when it has vanished.
         :raises OSError: when it cannot be removed.
         """
-        return self._folders.unlink(self._folders.path(queue, queue_id))
+        path = self._folders.path(queue, queue_id)
+        self._small_files.discard(path)
+        return self._folders.unlink(path)
 
     def set_aside(self, queue_id: str, queue: str, why: str) -> bool:
         """
@@ -380,6 +390,7 @@ class Spool:
 
     def _move_due(self, queue_id: str, queue: str, target: str, due: float) -> bool:
         path = self._folders.path(queue, queue_id)
+        self._small_files.discard(path)
         try:
             self._files.utime(path, due)
         except FileNotFoundError:

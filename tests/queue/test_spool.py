@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from smtpclient.mail.envelope import Recipient
+from smtpclient.queue.content import SpoolContent
 from smtpclient.queue.files import Files
 from smtpclient.queue.glimpse import Glimpse
 from smtpclient.queue.spool import BusyQueueFile, CorruptQueueFile, Entry, Spool, SpoolError
@@ -260,7 +261,7 @@ class TroubleTests(Case):
     def test_locked(self) -> None:
         """A file that another has locked is busy, also when it is only being read."""
         queue_id = self._active()
-        reader = self.spool.content(self.spool.read(queue_id).envelope).open()
+        reader = SpoolContent(self.files, f"{self.directory}/active/{queue_id}", 0).open()
         self.assertIn("locked", str(self.assertRaises(BusyQueueFile, self.spool.read, queue_id)))
         reader.close()
         self.spool.read(queue_id)
