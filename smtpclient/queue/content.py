@@ -2,9 +2,9 @@
 The content of a queued message, read from its queue file.
 
 :class:`SpoolContent` is what a delivery request carries; each ``open()`` is a reading of its own, with a file
-descriptor and a shared lock of its own, so that another queue manager does not take the file meanwhile. What is still in
-memory since the envelope was read (``small_files``) is not read from the disk again. Lines end in LF; a line feed inside
-a record's data is a line end like any other.
+descriptor and a shared lock of its own, so that another queue manager does not take the file meanwhile. A file that is
+still in memory since its envelope was read (``small_files``) is not opened. Lines end in LF; a line feed inside a
+record's data is a line end like any other.
 
 Promises: memory is bounded by :data:`BLOCK`, whatever the size of the message; a message below that size is read with
 one system call in the calling thread, a larger one block by block in threads; a reading ends, also where pointers go
@@ -55,6 +55,8 @@ class SpoolContent:
     def open(self) -> "SpoolContentReader":
         """
         Start reading at the first line of the header.
+
+        The first time, what is in memory may do; every time, the file must still be there.
 
         :raises FileNotFoundError: when the file has been moved or removed since.
         :raises BlockingIOError: when someone else has locked the file.

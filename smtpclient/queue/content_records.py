@@ -140,7 +140,8 @@ class LineDecoder:
         try:
             while data[at] == LINE:
                 length = data[at + 1]
-                if length == before and length < 0x80 and _are_equal(data, at, length):
+                # As long as the one before it, and as the one after next.
+                if length == before and length < 0x80 and data[at + 2 * length + 5] == length:
                     return lines, at, length
                 before = length
                 here = at
@@ -151,8 +152,7 @@ class LineDecoder:
                         break
                     length += (high << 7) - 0x80
                     start += 1
-                    if length > self.longest:
-                        self.longest = length
+                    self.longest = max(self.longest, length)
                 at = start + length
                 append(data[start:at])
         except IndexError:
@@ -197,12 +197,6 @@ class LineDecoder:
             text[length::stride] = b"\n" * same
             del text[length + 1 :: stride]
         return text, end
-
-
-def _are_equal(data: bytes, at: int, length: int) -> bool:
-    """Whether the next two records seem to be as long as this one."""
-    last = at + 3 * length + 7
-    return last < len(data) and data[last] == data[last - length - 2] == length
 
 
 def _equal_headers(data: bytes, at: int, stride: int, length: int) -> int:

@@ -46,6 +46,9 @@ _CONTENT, _CONTENT_ENDS, _END = (record.encode(kind) for kind in (record.CONTENT
 Take = Callable[["EnvelopeReader", bytes, int], object]
 """What is done with a record: with its data, and the offset where it stands."""
 
+Table = Sequence[Take | None]
+"""That for each type of record; None: it has no business there."""
+
 
 class EnvelopeReader:
     """
@@ -96,7 +99,7 @@ class EnvelopeReader:
         self._segment(_EXTRACTED, _END)
         return self._message(start, end)
 
-    def _segment(self, wanted: Mapping[int, Take], last: bytes) -> None:
+    def _segment(self, wanted: Table, last: bytes) -> None:
         """Take every record up to the empty one that ends the segment; neither that nor a pointer is wanted."""
         reader = self._reader
         while True:
@@ -105,28 +108,30 @@ class EnvelopeReader:
             room = len(window)
             room_for_headers = room - 1
             while at < room_for_headers:
-                take = wanted.get(window[at])
+                take = wanted[window[at]]
                 length = window[at + 1]
                 end = at + 2 + length
                 if take is None or length > 0x7F or end > room:
                     break
                 take(self, window[at + 2 : end], base + at)
                 at = end
-            if reader.passes(base + at, last):
+            if window.startswith(last, at):
+                reader.at = at + 2
                 return
-            reader.seek(base + at)
+            reader.at = at
             kind, data = reader.next()
             if kind == last[0]:
                 self._must_be_empty(kind, data)
                 return
-            if kind not in wanted:
-                self._refuse(kind, last)
-            wanted[kind](self, data, reader.offset)
+            take = wanted[kind]
+            if take is None:
+                raise self._refusal(kind, last)
+            take(self, data, reader.offset)
 
-    def _refuse(self, kind: int, last: bytes) -> None:
+    def _refusal(self, kind: int, last: bytes) -> MalformedRecord:
         where = "before" if last == _CONTENT else "behind"
         words = f"a record of type {record.name(kind)} in the envelope {where} the content"
-        raise MalformedRecord(self._reader.offset, words)
+        return MalformedRecord(self._reader.offset, words)
 
     def _pass_content(self, start: int) -> int:
         """
@@ -153,12 +158,12 @@ class EnvelopeReader:
         stated, _start, count, _flags, size, wishes = self._sizes
         recipients, attributes = self._recipients, self._attributes
         if self._arrival < 0:
-            raise MalformedRecord(self._reader.offset, "no arrival time in the whole envelope")
+            raise MalformedRecord(self._reader.position, "no arrival time in the whole envelope")
         if self._sender is None:
-            raise MalformedRecord(self._reader.offset, "no sender in the whole envelope")
+            raise MalformedRecord(self._reader.position, "no sender in the whole envelope")
         seen = len(recipients) + self._finished + self._cancelled
         if not seen:
-            raise MalformedRecord(self._reader.offset, "no recipient in the whole envelope, not even a finished one")
+            raise MalformedRecord(self._reader.position, "no recipient in the whole envelope, not even a finished one")
         if seen < count:
             self._remark(f"{seen} recipients, where the size record counts {count}")
         created = self._number(attributes.pop("create_time", ""))
@@ -275,6 +280,10 @@ def _named(name: str) -> Take:
     return lambda reader, data, _offset: reader._attributes.setdefault(name, address.from_bytes(data))
 
 
+def _table(takes: Mapping[int, Take]) -> Table:
+    return [takes.get(kind) for kind in range(256)]
+
+
 _PER_RECIPIENT: Mapping[int, Take] = {
     record.ORIGINAL: EnvelopeReader._original_record,
     record.RECIPIENT: EnvelopeReader._recipient,
@@ -294,21 +303,25 @@ _ANYWHERE: Mapping[int, Take] = {
     record.KILLED: EnvelopeReader._ignore,
 }
 
-_INITIAL: Mapping[int, Take] = {
-    **_ANYWHERE,
-    record.SIZE: EnvelopeReader._ignore,
-    record.TIME: EnvelopeReader._time,
-    record.SENDER: EnvelopeReader._sender_record,
-    record.WARN: EnvelopeReader._warn,
-    record.VERP: _named("verp_delimiters"),
-    record.CREATE_TIME: _named("create_time"),
-    record.RETURN: _named("ret_flags"),
-    record.ENVELOPE_ID: _named("envelope_id"),
-}
+_INITIAL = _table(
+    {
+        **_ANYWHERE,
+        record.SIZE: EnvelopeReader._ignore,
+        record.TIME: EnvelopeReader._time,
+        record.SENDER: EnvelopeReader._sender_record,
+        record.WARN: EnvelopeReader._warn,
+        record.VERP: _named("verp_delimiters"),
+        record.CREATE_TIME: _named("create_time"),
+        record.RETURN: _named("ret_flags"),
+        record.ENVELOPE_ID: _named("envelope_id"),
+    }
+)
 
-_EXTRACTED: Mapping[int, Take] = {
-    **_ANYWHERE,
-    ord("P"): EnvelopeReader._ignore,
-    ord("r"): EnvelopeReader._ignore,
-    ord("e"): EnvelopeReader._ignore,
-}
+_EXTRACTED = _table(
+    {
+        **_ANYWHERE,
+        ord("P"): EnvelopeReader._ignore,
+        ord("r"): EnvelopeReader._ignore,
+        ord("e"): EnvelopeReader._ignore,
+    }
+)

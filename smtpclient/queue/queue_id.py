@@ -11,7 +11,6 @@ could be a path.
 """
 
 import re
-from functools import lru_cache
 
 _DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
@@ -48,7 +47,6 @@ def long_id(second: int, microsecond: int, inode: int) -> str:
     )
 
 
-@lru_cache(maxsize=1024)  # asked at every step of a message
 def is_valid(queue_id: str) -> bool:
     """Whether this can be the name of a queue file: ASCII letters, digits and underscores, two or more."""
     return _VALID(queue_id) is not None

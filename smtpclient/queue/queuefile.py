@@ -22,7 +22,7 @@ from smtpclient.queue.files import Files
 from smtpclient.queue.record import CorruptQueueFile, MalformedRecord, encode
 from smtpclient.queue.record_reader import WINDOW, RecordReader
 
-__all__ = ["BLOCK", "WINDOW", "CorruptQueueFile", "NewQueueFile", "begun_message", "build", "read_message"]
+__all__ = ["BLOCK", "WINDOW", "CorruptQueueFile", "NewQueueFile", "build", "read_message"]
 
 BLOCK = 256 * 1024
 """About how much of a new queue file is made at once, bytes."""
@@ -35,31 +35,27 @@ def _no_remark(_words: str) -> None:
 
 
 def read_message(
-    files: Files, fd: int, path: str, queue_id: str, remark: Callable[[str], None] = _no_remark
+    files: Files,
+    fd: int,
+    path: str,
+    queue_id: str,
+    remark: Callable[[str], None] = _no_remark,
+    size: int = -1,
+    beginning: bytes = b"",
 ) -> QueuedMessage:
     """
     Read the message of an open queue file.
 
     :param path: only for the complaint.
     :param remark: told, in words, of what is odd and does no harm.
+    :param size: how long the file is, bytes; -1: nothing is known of it yet.
+    :param beginning: who knows its size has read all of it, or the first :data:`WINDOW` bytes.
     :raises CorruptQueueFile: when the file does not hold a message.
     :raises OSError: when the file cannot be read; that says nothing about what it holds.
     """
-    size = files.fstat(fd).st_size
-    return begun_message(files, fd, path, queue_id, remark, size, files.pread(fd, min(size, WINDOW), 0))
-
-
-def begun_message(
-    files: Files, fd: int, path: str, queue_id: str, remark: Callable[[str], None], size: int, beginning: bytes
-) -> QueuedMessage:
-    """
-    The same for who has begun to read the file.
-
-    :param size: how long the file is, bytes.
-    :param beginning: what has been read of it: all, or the first :data:`WINDOW` bytes.
-    :raises CorruptQueueFile: when the file does not hold a message.
-    :raises OSError: when the file cannot be read; that says nothing about what it holds.
-    """
+    if size < 0:
+        size = files.fstat(fd).st_size
+        beginning = files.pread(fd, min(size, WINDOW), 0)
     try:
         return EnvelopeReader(queue_id, RecordReader(files, fd, size, beginning), remark).read()
     except MalformedRecord as error:

@@ -51,16 +51,17 @@ class RecordReader:
     :ivar at: the index in them of the next record.
     """
 
+    base = 0
+    at = 0
+    _last = 0  # index of the record last read
+    _run_start = 0  # offset where reading went on after the last pointer
+    _passed = 0  # bytes, up to the last pointer
+
     def __init__(self, files: Files, fd: int, size: int, window: bytes) -> None:
         self._files = files
         self._fd = fd
         self._size = size
         self.window = window
-        self.base = 0
-        self.at = 0
-        self._last = 0  # index of the record last read
-        self._run_start = 0  # offset where reading went on after the last pointer
-        self._passed = 0
 
     @property
     def offset(self) -> int:

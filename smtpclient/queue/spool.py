@@ -22,6 +22,7 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from operator import itemgetter
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -37,7 +38,7 @@ from smtpclient.queue.glimpse import Glimpse, glimpse
 from smtpclient.queue.instance_lock import InstanceLock, SpoolError
 from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
-from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, begun_message
+from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
 from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
 from smtpclient.queue.small_files import SmallFiles
 
@@ -153,7 +154,7 @@ class Spool:
 
         :raises OSError: when a folder cannot be read.
         """
-        return (name for _, name in self._folders.names(queue) if queue_ids.is_valid(name))
+        return filter(queue_ids.is_valid, map(itemgetter(1), self._folders.names(queue)))
 
     def scan(self, queue: str) -> Iterator[Entry]:
         """
@@ -173,8 +174,11 @@ class Spool:
 
         :raises OSError: when that cannot be told.
         """
-        found = self._folders.stat(self._folders.path(queue, queue_id))
-        if found is None or not stat.S_ISREG(found.st_mode):
+        try:
+            found = self._files.stat(self._folders.path(queue, queue_id))
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(found.st_mode):
             return None
         return Entry(queue_id, found.st_mtime, stat.S_IMODE(found.st_mode))
 
@@ -208,14 +212,14 @@ class Spool:
             self._files.flock(fd, exclusive=True)
             found = self._files.fstat(fd)
             mode = found.st_mode & 0o700
+            if mode == 0o400:
+                raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
             if mode != 0o700:
-                if mode == 0o400:
-                    raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
                 raise BusyQueueFile(f"{path} is still being written")
             remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
             size = found.st_size
-            beginning = self._files.pread(fd, size if size < WINDOW else WINDOW, 0)
-            message = begun_message(self._files, fd, path, queue_id, remark, size, beginning)
+            beginning = self._files.pread(fd, min(size, WINDOW), 0)
+            message = read_message(self._files, fd, path, queue_id, remark, size, beginning)
             if len(beginning) == size:
                 self._small_files.keep(path, found, beginning)
             return message
@@ -227,9 +231,7 @@ class Spool:
     def content(self, envelope: Envelope, queue: str = "active") -> IMessageContent:
         """The content of a message that was read from a queue; opening it fails once the file has moved on."""
         path = self._folders.path(queue, envelope.queue_id)
-        return SpoolContent(
-            self._files, path, envelope.content_offset, envelope.content_length, self._small_files
-        )
+        return SpoolContent(self._files, path, envelope.content_offset, envelope.content_length, self._small_files)
 
     def mark_done(self, queue_id: str, offsets: Sequence[int]) -> None:
         """
