@@ -122,15 +122,13 @@ class SpoolContentReader:
         decoder = self._lines
         while not self._ended:
             data, last = await self._read()
+            before = decoder.open_line, self._position, self._block, self._run_start, self._passed
             # Most have none at all, and that is told in no time.
-            suspicious = b"\n" in data
-            before = (self._position, self._block, self._run_start, self._passed) if suspicious else None
-            open_line = decoder.open_line
-            decoder.begin(b"\r\n", suspicious)
+            decoder.begin(b"\r\n", suspicious=b"\n" in data)
             text = self._text(data, last)
-            if before is not None and decoder.has_line_feeds:
-                self._position, self._block, self._run_start, self._passed = before
-                self._ended, decoder.open_line = False, open_line
+            if decoder.has_line_feeds:
+                decoder.open_line, self._position, self._block, self._run_start, self._passed = before
+                self._ended = False
                 decoder.begin(b"\n")
                 text = self._text(data, last)
             elif text:
@@ -174,13 +172,15 @@ class SpoolContentReader:
         parts: list[bytes] = []
         at = 0
         try:
-            while 0 <= at <= len(data):
+            while True:
                 text, at = self._lines.decode(data, at, base)
                 parts.append(text)
                 if data.startswith(_END, at):
                     self._ended = True
                     break
                 at = self._pass(data, at, base, last)
+                if not 0 <= at <= len(data):
+                    break
         except MalformedRecord as error:
             raise CorruptQueueFile(self._path, error.offset, error.why) from error
         if self._ended and self._lines.open_line:

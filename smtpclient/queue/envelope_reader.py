@@ -86,13 +86,10 @@ class EnvelopeReader:
         :raises OSError: when the file cannot be read.
         """
         reader = self._reader
-        kind, data = reader.next()
-        if kind != record.SIZE:
-            raise MalformedRecord(0, f"a record of type {record.name(kind)} instead of the size record")
-        sizes = _SIZES.fullmatch(data)
-        if sizes is None:
-            raise MalformedRecord(reader.offset, f"a size record that is not one: {data[:100]!r}")
-        self._sizes = [*map(int, sizes.groups(b"0"))]
+        first = reader.window[:1]
+        if first != b"C":
+            reader.next()  # which knows what to say where there is no record at all
+            raise MalformedRecord(0, f"a record of type {record.name(first[0])} instead of the size record")
         self._segment(_INITIAL, _CONTENT)
         start = reader.position
         end = self._pass_content(start)
@@ -172,7 +169,7 @@ class EnvelopeReader:
             queue_id=self._queue_id,
             sender=self._sender,
             arrival=self._arrival,
-            created=float(created) if created else self._arrival,
+            created=float(created) or self._arrival,
             size=size or stated or end - start,
             content_offset=start,
             content_length=end - start,
@@ -197,6 +194,14 @@ class EnvelopeReader:
         return int(text)
 
     # What each type of record means.
+
+    def _size(self, data: bytes, offset: int) -> None:
+        if self._sizes is not _NO_SIZES:
+            return
+        found = _SIZES.fullmatch(data)
+        if found is None:
+            raise MalformedRecord(offset, f"a size record that is not one: {data[:100]!r}")
+        self._sizes = [*map(int, found.groups(b"0"))]
 
     def _ignore(self, _data: bytes, _offset: int) -> None:
         return
@@ -306,7 +311,7 @@ _ANYWHERE: Mapping[int, Take] = {
 _INITIAL = _table(
     {
         **_ANYWHERE,
-        record.SIZE: EnvelopeReader._ignore,
+        record.SIZE: EnvelopeReader._size,
         record.TIME: EnvelopeReader._time,
         record.SENDER: EnvelopeReader._sender_record,
         record.WARN: EnvelopeReader._warn,

@@ -67,6 +67,7 @@ class Folders:
         self._owner = owner
         self._depths = {name: hash_depth if name in hash_names else 0 for name in MODES}
         self._tops = {name: f"{self.directory}/{name}/" for name in MODES}
+        self._flat_tops = {name: top for name, top in self._tops.items() if not self._depths[name]}
         # Nearly every step of a message asks for the path that the step before has asked for.
         self.path: Callable[[str, str], str] = lru_cache(maxsize=1024)(self._path)
 
@@ -87,10 +88,10 @@ class Folders:
     def _path(self, queue: str, queue_id: str) -> str:
         if not queue_ids.is_valid(queue_id):
             raise ValueError(f"{queue_id!r} is no queue id")
-        depth = self._depths.get(queue)
-        if not depth:
-            return self._top(queue) + queue_id
-        return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, depth)}{queue_id}"
+        top = self._flat_tops.get(queue)
+        if top is not None:
+            return top + queue_id
+        return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, self._depths[queue])}{queue_id}"
 
     def above(self, queue: str, path: str) -> Iterator[str]:
         """The folders that lead to a file, from its own up to that of its queue."""

@@ -80,13 +80,6 @@ class RecordReader:
         :raises MalformedRecord: when there is none, or pointers go round in circles.
         :raises OSError: when the file cannot be read.
         """
-        window, at = self.window, self.at
-        if at + 2 <= len(window):
-            kind, length = window[at], window[at + 1]
-            end = at + 2 + length
-            if length < 0x80 and end <= len(window) and kind != record.POINTER:
-                self._last, self.at = at, end
-                return kind, window[at + 2 : end]
         kind, data = self._record()
         while kind == record.POINTER:
             self._follow(data)

@@ -14,13 +14,12 @@ directory (``instance_lock``); and who takes the directory over when we have die
 more. That is not so of workers, which may outlive the service by a moment: they have read no envelope, so nothing is
 kept for them, and they open and lock the files.
 
-Known limits: while there is no room, what is read is not kept; but what has been here for :data:`PATIENCE` then makes
-room, so that messages for slow destinations do not shut out all others. With workers the service keeps what only its
-reports ask for.
+Known limits: while there is no room, what is read is not kept; but what is still here after :data:`PATIENCE` others
+were turned away makes room, so that messages for slow destinations do not shut out all others. With workers the service
+keeps what only its reports ask for.
 """
 
 import os
-from collections.abc import Callable
 
 from smtpclient.queue.files import Files
 
@@ -32,8 +31,8 @@ Messages are claimed about twice as fast as they are sent: of 4,000 that came at
 is room for 3,600 of 4 KB.
 """
 
-PATIENCE = 10.0
-"""How long a file is kept although others want its place, seconds."""
+PATIENCE = 10_000
+"""How many other files are turned away until one that is kept has to make room."""
 
 _Version = tuple[int, int, int]  # inode, size in bytes, time of the last change in nanoseconds
 
@@ -42,16 +41,15 @@ class SmallFiles:
     """
     The bytes of some files.
 
-    :param seconds: what time it is.
     :param room: how many bytes may be kept; no file has more.
     :ivar size: how many bytes are kept.
     """
 
-    def __init__(self, files: Files, seconds: Callable[[], float], room: int = ROOM) -> None:
+    def __init__(self, files: Files, room: int = ROOM) -> None:
         self._files = files
-        self._seconds = seconds
         self._room = room
-        self._kept: dict[str, tuple[bytes, _Version, float]] = {}
+        self._kept: dict[str, tuple[bytes, _Version, int]] = {}
+        self._turned_away = 0  # files, so far
         self.size = 0
 
     def keep(self, path: str, found: os.stat_result, data: bytes) -> None:
@@ -63,13 +61,13 @@ class SmallFiles:
         """
         if path in self._kept:  # it is read again
             self.discard(path)
-        now = self._seconds()
         while self.size + len(data) > self._room:
             oldest = next(iter(self._kept))
-            if abs(now - self._kept[oldest][2]) < PATIENCE:
+            if self._turned_away - self._kept[oldest][2] < PATIENCE:
+                self._turned_away += 1
                 return
             self.discard(oldest)
-        self._kept[path] = data, (found.st_ino, found.st_size, found.st_mtime_ns), now
+        self._kept[path] = data, (found.st_ino, found.st_size, found.st_mtime_ns), self._turned_away
         self.size += len(data)
 
     def take(self, path: str) -> bytes:

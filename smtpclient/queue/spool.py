@@ -90,7 +90,7 @@ class Spool:
             minimum_free=minimum_free,
             warn_after=warn_after,
         )
-        self._small_files = SmallFiles(files, clock.seconds)
+        self._small_files = SmallFiles(files)
         self._lock: InstanceLock | None = None
 
     @property

@@ -223,7 +223,7 @@ class KeptTests(Case):
 
     def _kept(self, data: bytes, offset: int = 0) -> SpoolContent:
         self._write(data)
-        small_files = SmallFiles(self.files, lambda: NOW)
+        small_files = SmallFiles(self.files)
         small_files.keep(self.path, os.stat(self.path), data)
         return SpoolContent(self.files, self.path, offset, 0, small_files)
 
