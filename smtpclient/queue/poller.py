@@ -223,9 +223,10 @@ class Poller(Service):
         put_back = self._put_back
         taken = 0
         while taken < _STEPS and self._resting_until <= begun and self._scheduler.room:
-            found = self._step()
+            if not self._step() and not self._pending():
+                break
             taken += 1
-            if not (found or self._pending()) or not 0 <= self._clock.seconds() - begun < SLICE:
+            if not 0 <= self._clock.seconds() - begun < SLICE:
                 break
         self._rest(begun, taken, self._put_back - put_back)
         self._plan_next(self._clock.seconds())

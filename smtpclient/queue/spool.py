@@ -199,7 +199,7 @@ class Spool:
 
     def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
         """
-        Read a message without its content.
+        Read a message without its content; a small file is kept in memory until its content is asked for.
 
         :raises CorruptQueueFile: when the file holds none; set it aside.
         :raises BusyQueueFile: when another process has locked it, or it is still being written.
