@@ -104,6 +104,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "observe.peers",
         "queue.active_message",
         "queue.schedule",
+        "queue.small_files",
         "report.settings",
         "smtp.content_changes",
         "smtp.content_checks",

@@ -2,8 +2,9 @@
 The content of a queued message, read from its queue file.
 
 :class:`SpoolContent` is what a delivery request carries; each ``open()`` is a reading of its own, with a file
-descriptor and a shared lock of its own, so that another queue manager does not take the file meanwhile. Lines end in
-LF; a line feed inside a record's data is a line end like any other.
+descriptor and a shared lock of its own, so that another queue manager does not take the file meanwhile. A file that is
+still in memory since its envelope was read (``small_files``) is not opened. Lines end in LF; a line feed inside a
+record's data is a line end like any other.
 
 Promises: memory is bounded by :data:`BLOCK`, whatever the size of the message; a message below that size is read with
 one system call in the calling thread, a larger one block by block in threads; a reading ends, also where pointers go
@@ -21,9 +22,11 @@ from smtpclient.queue.content_records import LineDecoder
 from smtpclient.queue.files import Files
 from smtpclient.queue.record import CorruptQueueFile, MalformedRecord
 from smtpclient.queue.record_reader import pointer_target
+from smtpclient.queue.small_files import SmallFiles
 
 BLOCK = 256 * 1024
 
+_END = record.encode(record.EXTRACTED)
 _SMALLEST_BLOCK = 4096
 _TAIL = 256  # what follows the content of an ordinary file: end of content, end of file
 
@@ -37,22 +40,31 @@ class SpoolContent:
     :param offset: where the first content record stands.
     :param length: bytes from there to the end-of-content record, as far as known; 0: unknown. Only a hint for the size
         of the first read.
+    :param small_files: files that need not be opened; None: there are none.
     """
 
-    def __init__(self, files: Files, path: str, offset: int, length: int = 0) -> None:
+    def __init__(
+        self, files: Files, path: str, offset: int, length: int = 0, small_files: SmallFiles | None = None
+    ) -> None:
         self._files = files
         self._path = path
         self._offset = offset
         self._length = length
+        self._small_files = small_files
 
     def open(self) -> "SpoolContentReader":
         """
         Start reading at the first line of the header.
 
+        The first time, what is in memory may do; every time, the file must still be there.
+
         :raises FileNotFoundError: when the file has been moved or removed since.
         :raises BlockingIOError: when someone else has locked the file.
         :raises OSError: when it cannot be opened.
         """
+        kept = self._small_files.take(self._path) if self._small_files is not None else b""
+        if kept:
+            return SpoolContentReader(self._files, -1, self._path, self._offset, _SMALLEST_BLOCK, kept)
         fd = self._files.open(self._path)
         try:
             self._files.flock(fd, exclusive=False)
@@ -72,18 +84,20 @@ class SpoolContentReader:
     :param fd: the open file; closed by :meth:`close`.
     :param offset: where the first content record stands.
     :param block: how much to read at once, bytes.
+    :param kept: all that is in the file, if it need not be read any more; there is no open file then.
     """
 
-    def __init__(self, files: Files, fd: int, path: str, offset: int, block: int) -> None:
+    _ended = False
+    _passed = 0  # bytes, up to the last pointer
+
+    def __init__(self, files: Files, fd: int, path: str, offset: int, block: int, kept: bytes = b"") -> None:
         self._files = files
         self._fd = fd
         self._path = path
-        self._position = offset  # of the next read
+        self._position = self._run_start = offset  # of the next read; of where reading went on after a pointer
         self._block = block
+        self._kept = kept
         self._lines = LineDecoder()
-        self._ended = False
-        self._run_start = offset
-        self._passed = 0
 
     async def next_block(self) -> bytes:
         """
@@ -108,12 +122,12 @@ class SpoolContentReader:
         decoder = self._lines
         while not self._ended:
             data, last = await self._read()
-            before = self._position, self._block, self._run_start, self._passed, decoder.open_line
+            before = decoder.open_line, self._position, self._block, self._run_start, self._passed
             # Most have none at all, and that is told in no time.
             decoder.begin(b"\r\n", suspicious=b"\n" in data)
             text = self._text(data, last)
             if decoder.has_line_feeds:
-                self._position, self._block, self._run_start, self._passed, decoder.open_line = before
+                decoder.open_line, self._position, self._block, self._run_start, self._passed = before
                 self._ended = False
                 decoder.begin(b"\n")
                 text = self._text(data, last)
@@ -130,6 +144,8 @@ class SpoolContentReader:
 
         :raises OSError: when it cannot be read.
         """
+        if self._kept:
+            return self._kept[self._position :], True
         size = self._block
         if size < BLOCK:
             data = self._files.pread(self._fd, size, self._position)
@@ -140,6 +156,7 @@ class SpoolContentReader:
 
     def close(self) -> None:
         """Give back the file; more calls do no harm."""
+        self._kept = b""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             self._files.close(fd)
@@ -151,45 +168,51 @@ class SpoolContentReader:
         :param last: the file ends with this block.
         :raises CorruptQueueFile: when the records cannot be read.
         """
-        try:
-            return self._decoded(data, last)
-        except MalformedRecord as error:
-            raise CorruptQueueFile(self._path, error.offset, error.why) from error
-
-    def _decoded(self, data: bytes, last: bool) -> bytes:
         base = self._position
         parts: list[bytes] = []
         at = 0
-        while 0 <= at <= len(data):
-            text, at = self._lines.decode(data, at, base)
-            parts.append(text)
-            try:
-                kind, start, end = record.parse_header(data, at, base)
-            except record.Incomplete:
-                end = len(data) + 1
-            if end > len(data):
-                self._cut(at, end, base, last)
-                break
-            if kind == record.EXTRACTED:
-                self._end(start, end, base + at)
-                if self._lines.open_line:
-                    parts.append(self._lines.ending)
-                break
-            at = self._beside_the_text(kind, data[start:end], base + at, base + end) - base
-            self._position = base + at
+        try:
+            while True:
+                text, at = self._lines.decode(data, at, base)
+                parts.append(text)
+                if data.startswith(_END, at):
+                    self._ended = True
+                    break
+                at = self._pass(data, at, base, last)
+                if not 0 <= at <= len(data):
+                    break
+        except MalformedRecord as error:
+            raise CorruptQueueFile(self._path, error.offset, error.why) from error
+        if self._ended and self._lines.open_line:
+            parts.append(self._lines.ending)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _cut(self, at: int, end: int, base: int, last: bool) -> None:
-        """The record at an index goes on behind the block: read again from there, and enough."""
-        if last:
-            raise MalformedRecord(base + at, "the file ends inside the content")
-        self._position = base + at
-        self._block = max(self._block, end - at)
+    def _pass(self, data: bytes, at: int, base: int, last: bool) -> int:
+        """
+        Deal with a record that holds no text, or goes on behind the block.
 
-    def _end(self, start: int, end: int, offset: int) -> None:
-        if start != end:
-            raise MalformedRecord(offset, f"an end of content that holds {end - start} bytes")
-        self._ended = True
+        :return: the index where the content goes on; outside of the block where none of this block is left to be read.
+        :raises MalformedRecord: when it cannot be there, or the file ends with it.
+        """
+        outside = len(data) + 1
+        try:
+            kind, start, end = record.parse_header(data, at, base)
+        except record.Incomplete:
+            end = outside
+        if end > len(data):
+            if last:
+                raise MalformedRecord(base + at, "the file ends inside the content")
+            # Read again from there, and enough.
+            self._position = base + at
+            self._block = max(self._block, end - at)
+            return outside
+        if kind == record.EXTRACTED:
+            if start != end:
+                raise MalformedRecord(base + at, f"an end of content that holds {end - start} bytes")
+            self._ended = True
+            return outside
+        self._position = self._beside_the_text(kind, data[start:end], base + at, base + end)
+        return self._position - base
 
     def _beside_the_text(self, kind: int, data: bytes, offset: int, behind: int) -> int:
         """Deal with a record that holds no text: the offset where the content goes on."""
@@ -197,7 +220,7 @@ class SpoolContentReader:
             return behind
         if kind != record.POINTER:
             raise MalformedRecord(offset, f"a record of type {record.name(kind)} in the content")
-        size = self._files.fstat(self._fd).st_size
+        size = len(self._kept) or self._files.fstat(self._fd).st_size
         target = pointer_target(data, offset, size) or behind
         self._passed += behind - self._run_start
         self._run_start = target

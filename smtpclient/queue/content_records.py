@@ -18,8 +18,7 @@ from smtpclient.queue.record import LENGTHS, LINE, LINE_PART, PIECE
 SHORT = 0x7F
 """Lines up to this length, bytes, are not measured."""
 
-DOT = ord(".")
-
+_LINES = (b"N", b"L")  # the types of records that hold text
 _LINE_HEADERS = tuple(b"N" + length for length in LENGTHS)
 
 
@@ -67,11 +66,11 @@ class LineDecoder:
     :ivar has_line_feeds: the data of a record may hold LF, so that the text has more lines than there are records.
     """
 
-    __slots__ = ("_suspicious", "ending", "has_dots", "has_line_feeds", "has_parts", "longest", "open_line")
-
-    def __init__(self) -> None:
-        self.open_line = False
-        self.begin(b"\n")
+    open_line = False
+    ending = b"\n"
+    longest = SHORT
+    has_dots = has_parts = has_line_feeds = False
+    _suspicious = True
 
     def begin(self, ending: bytes, suspicious: bool = True) -> None:
         """
@@ -94,26 +93,31 @@ class LineDecoder:
         :return: the text, and the index of the first record that is no line or not complete in ``data``.
         :raises MalformedRecord: when a record claims an impossible length.
         """
-        text: list[bytes] = []
-        ending = self.ending
+        text: list[bytes | bytearray] = []
         while True:
-            lines, at = self._short_lines(data, at)
+            lines, at, length = self._short_lines(data, at)
             if lines:
                 self.open_line = False
-                lines.append(b"")
-                text.append(ending.join(lines))
+                text.append(self._joined(lines))
+            if length >= 0:
+                # Base64, mostly: ten times quicker than line by line.
+                block, at = self._equal_lines(data, at, length)
+                text.append(block)
+                continue
+            if data[at : at + 1] not in _LINES:
+                break
             try:
                 kind, start, end = record.parse_header(data, at, base)
             except record.Incomplete:
                 break
-            if end > len(data) or kind not in (LINE, LINE_PART):
+            if end > len(data):
                 break
             self.open_line = kind == LINE_PART
             line = data[start:end]
             self._note(line)
-            text.append(line if self.open_line else line + ending)
+            text.append(line if self.open_line else line + self.ending)
             at = end
-        return text[0] if len(text) == 1 else b"".join(text), at
+        return b"".join(text), at
 
     def _note(self, line: bytes) -> None:
         """What is to be known of a record that had to be looked at alone."""
@@ -122,48 +126,51 @@ class LineDecoder:
         self.has_dots = self.has_dots or line.startswith(b".")
         self.has_line_feeds = self.has_line_feeds or b"\n" in line
 
-    def _short_lines(self, data: bytes, at: int) -> tuple[list[bytes | bytearray], int]:
+    def _short_lines(self, data: bytes, at: int) -> tuple[list[bytes], int, int]:
         """
         Take the run of whole lines below 16 KiB at an index; what stops it is left to the caller.
 
-        :return: lines, or several lines in one with the ending between them, and the index behind them.
+        :return: the lines, the index behind them, and the length of lines that are all equally long from there on; -1:
+            something else.
         """
-        lines: list[bytes | bytearray] = []
+        lines: list[bytes] = []
         append = lines.append
         here = at
-        before = 0
-        longest, has_dots = self.longest, self.has_dots
+        before = -1
         try:
             while data[at] == LINE:
-                here = at
                 length = data[at + 1]
-                start = at + 2
-                if length == before and length < 0x80 and _are_equal(data, at, length):
-                    # Base64, mostly: ten times quicker than line by line.
-                    text, at = self._equal_lines(data, at, length)
-                    append(text)
-                    before = 0
-                    continue
+                # As long as the one before it, and as the one after next.
+                if length == before and length < 0x80 and data[at + 2 * length + 5] == length:
+                    return lines, at, length
                 before = length
+                here = at
+                start = at + 2
                 if length > 0x7F:
                     high = data[start]
                     if high > 0x7F:
                         break
                     length += (high << 7) - 0x80
                     start += 1
-                    longest = max(longest, length)
-                if data[start] == DOT:
-                    has_dots = True
+                    self.longest = max(self.longest, length)
                 at = start + length
                 append(data[start:at])
         except IndexError:
             if at > len(data):  # the last slice was cut short by the end of the block
                 lines.pop()
                 at = here
-        self.longest, self.has_dots = longest, self.has_dots or has_dots
-        if self._suspicious and not self.has_line_feeds:
-            self.has_line_feeds = any(b"\n" in line for line in lines)
-        return lines, at
+        return lines, at, -1
+
+    def _joined(self, lines: list[bytes]) -> bytes:
+        """Lines as text."""
+        count = len(lines)
+        lines.append(b"")
+        text = self.ending.join(lines)
+        if b"\n." in text or text.startswith(b"."):
+            self.has_dots = True
+        if self._suspicious and text.count(b"\n") > count:
+            self.has_line_feeds = True
+        return text
 
     def _equal_lines(self, data: bytes, at: int, length: int) -> tuple[bytearray, int]:
         """
@@ -171,7 +178,7 @@ class LineDecoder:
         one go.
 
         :param length: of the line at the index, which is whole; below 128.
-        :return: the lines with the ending between them, and the index behind the last.
+        :return: the lines with their endings, and the index behind the last.
         """
         stride = length + 2
         same = _equal_headers(data, at, stride, length)
@@ -182,23 +189,19 @@ class LineDecoder:
         # In CRLF a LF inside a record could not be told from one of ours afterwards.
         if self._suspicious and b"\n" in text:
             self.has_line_feeds = True
+        text += b"\r\n"
         if len(self.ending) == 2:
-            text[length::stride] = b"\r" * (same - 1)
-            text[length + 1 :: stride] = b"\n" * (same - 1)
+            text[length::stride] = b"\r" * same
+            text[length + 1 :: stride] = b"\n" * same
         else:
-            text[length::stride] = b"\n" * (same - 1)
+            text[length::stride] = b"\n" * same
             del text[length + 1 :: stride]
         return text, end
 
 
-def _are_equal(data: bytes, at: int, length: int) -> bool:
-    """Whether the next two records seem to be as long as this one."""
-    return data[at + 3 * length + 7] == data[at + 2 * length + 5] == length
-
-
 def _equal_headers(data: bytes, at: int, stride: int, length: int) -> int:
     """How many records of one length stand at an index, one behind the other, all of them whole lines."""
-    limit = 4
+    limit = 32
     while True:
         limit *= 8
         count = min(limit, (len(data) - at) // stride)

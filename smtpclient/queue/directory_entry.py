@@ -4,11 +4,10 @@ What the directory says of a queue file, without a look into it: its name, its t
 Does not: say what is in it (``spool``), which folder it lies in.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """
     One file in a queue, without having looked into it.
 

@@ -16,7 +16,7 @@ gone through in the calling thread.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from smtpclient.mail import address
@@ -25,18 +25,29 @@ from smtpclient.queue import record
 from smtpclient.queue.record import MalformedRecord
 from smtpclient.queue.record_reader import RecordReader
 
-_LONGEST_NUMBER = 15  # digits of a number in the size record
+_SIZES = re.compile(rb" *([0-9]{1,15})" + rb" +([0-9]{1,15})" * 2 + rb"(?: +([0-9]{1,15}))?" * 3 + rb" *")
 _TIME = re.compile(rb" *([0-9]{1,11})(?: +([0-9]{1,6}))? *")
 _WARN = re.compile(rb" *(-?[0-9]{1,11}) *")
 _NUMBER = re.compile(r"[0-9]{1,11}")
 
 _NOTIFY = tuple(Notify(number) for number in range(16))
 _NO_NOTIFY = _NOTIFY[0]
+_RETURN = {int(ret): ret for ret in Return}
 _HEADERS, _UNSPECIFIED = Return.HEADERS, Return.UNSPECIFIED
+_REQUIRED = int(TlsWish.REQUIRED)
 _UTF8 = tuple(Utf8(number) for number in range(16))
 _TLS = tuple(TlsWish(number << 4) for number in range(4))
 
-Take = Callable[["EnvelopeReader", bytes], None]
+_NO_SIZES = (0,) * 6
+_OF_RECIPIENT = frozenset(("notify_flags", "dsn_orig_rcpt"))
+
+_CONTENT, _CONTENT_ENDS, _END = (record.encode(kind) for kind in (record.CONTENT, record.EXTRACTED, record.END))
+
+Take = Callable[["EnvelopeReader", bytes, int], object]
+"""What is done with a record: with its data, and the offset where it stands."""
+
+Table = Sequence[Take | None]
+"""That for each type of record; None: it has no business there."""
 
 
 class EnvelopeReader:
@@ -47,22 +58,25 @@ class EnvelopeReader:
     :param remark: told, in words, of what is odd and does no harm.
     """
 
+    _sizes: Sequence[int] = _NO_SIZES
+    _arrival = -1.0
+    _sender: str | None = None
+    _full_name = ""
+    _warn_at = 0.0
+    _warn_offset = -1
+    _finished = 0
+    _cancelled = 0
+    # What has been said of the next recipient.
+    _original = b""
+    _orcpt = ""
+    _notify = _NO_NOTIFY
+
     def __init__(self, queue_id: str, reader: RecordReader, remark: Callable[[str], None]) -> None:
         self._queue_id = queue_id
         self._reader = reader
         self._remark = remark
-        self._sizes: list[int] = []
-        self._arrival = -1.0
-        self._sender: str | None = None
-        self._full_name = ""
-        self._warn_at = 0.0
-        self._warn_offset = -1
         self._attributes: dict[str, str] = {}
         self._recipients: list[Recipient] = []
-        self._offset = 0  # of the record that is being taken
-        self._finished = 0
-        self._cancelled = 0
-        self._forget_recipient()
 
     def read(self) -> QueuedMessage:
         """
@@ -71,54 +85,50 @@ class EnvelopeReader:
         :raises MalformedRecord: when the file does not hold one.
         :raises OSError: when the file cannot be read.
         """
-        kind, data = self._reader.next()
-        if kind != record.SIZE:
-            raise MalformedRecord(0, f"a record of type {record.name(kind)} instead of the size record")
-        self._size_record(data)
-        self._segment(_INITIAL, record.CONTENT)
-        start = self._reader.position
+        reader = self._reader
+        first = reader.window[:1]
+        if first != b"C":
+            reader.next()  # which knows what to say where there is no record at all
+            raise MalformedRecord(0, f"a record of type {record.name(first[0])} instead of the size record")
+        self._segment(_INITIAL, _CONTENT)
+        start = reader.position
         end = self._pass_content(start)
-        self._segment(_EXTRACTED, record.END)
+        self._segment(_EXTRACTED, _END)
         return self._message(start, end)
 
-    def _size_record(self, data: bytes) -> None:
-        numbers = data.split()
-        digits = b"".join(numbers)
-        is_sound = 3 <= len(numbers) <= 6 and digits.isdigit() and len(digits) + data.count(b" ") == len(data)
-        if not is_sound or max(map(len, numbers)) > _LONGEST_NUMBER:
-            raise MalformedRecord(self._reader.offset, f"a size record that is not one: {data[:100]!r}")
-        self._sizes = [*map(int, numbers), 0, 0, 0]
-
-    def _segment(self, wanted: Mapping[int, Take], last: int) -> None:
-        """Take every record up to the one that ends the segment; neither that nor a pointer is wanted."""
+    def _segment(self, wanted: Table, last: bytes) -> None:
+        """Take every record up to the empty one that ends the segment; neither that nor a pointer is wanted."""
         reader = self._reader
         while True:
             # An envelope is little else than short records, so they are worth a loop without a call for each.
-            window, base, at = reader.at_hand
+            window, base, at = reader.window, reader.base, reader.at
             room = len(window)
-            while at + 2 <= room:
-                take = wanted.get(window[at])
+            room_for_headers = room - 1
+            while at < room_for_headers:
+                take = wanted[window[at]]
                 length = window[at + 1]
                 end = at + 2 + length
                 if take is None or length > 0x7F or end > room:
                     break
-                self._offset = base + at
-                take(self, window[at + 2 : end])
+                take(self, window[at + 2 : end], base + at)
                 at = end
-            reader.seek(base + at)
+            if window.startswith(last, at):
+                reader.at = at + 2
+                return
+            reader.at = at
             kind, data = reader.next()
-            self._offset = reader.offset
-            if kind == last:
+            if kind == last[0]:
                 self._must_be_empty(kind, data)
                 return
-            if kind not in wanted:
-                self._refuse(kind, last)
-            wanted[kind](self, data)
+            take = wanted[kind]
+            if take is None:
+                raise self._refusal(kind, last)
+            take(self, data, reader.offset)
 
-    def _refuse(self, kind: int, last: int) -> None:
-        where = "before" if last == record.CONTENT else "behind"
+    def _refusal(self, kind: int, last: bytes) -> MalformedRecord:
+        where = "before" if last == _CONTENT else "behind"
         words = f"a record of type {record.name(kind)} in the envelope {where} the content"
-        raise MalformedRecord(self._offset, words)
+        return MalformedRecord(self._reader.offset, words)
 
     def _pass_content(self, start: int) -> int:
         """
@@ -126,10 +136,9 @@ class EnvelopeReader:
 
         :return: where that record stands.
         """
-        length, stated_start = self._sizes[:2]
-        if stated_start == start and self._reader.stands_at(start + length, record.EXTRACTED):
-            self._reader.seek(start + length + 2)
-            return start + length
+        end = start + self._sizes[0]
+        if self._sizes[1] == start and self._reader.passes(end, _CONTENT_ENDS):
+            return end
         self._remark("the size record does not tell where the content ends; looking for it")
         self._reader.skip_lines()
         kind, data = self._reader.next()
@@ -143,38 +152,37 @@ class EnvelopeReader:
             raise MalformedRecord(self._reader.offset, f"{len(data)} bytes in a record of type {record.name(kind)}")
 
     def _message(self, start: int, end: int) -> QueuedMessage:
-        at = self._reader.offset
+        stated, _start, count, _flags, size, wishes = self._sizes
+        recipients, attributes = self._recipients, self._attributes
         if self._arrival < 0:
-            raise MalformedRecord(at, "no arrival time in the whole envelope")
+            raise MalformedRecord(self._reader.position, "no arrival time in the whole envelope")
         if self._sender is None:
-            raise MalformedRecord(at, "no sender in the whole envelope")
-        seen = len(self._recipients) + self._finished + self._cancelled
+            raise MalformedRecord(self._reader.position, "no sender in the whole envelope")
+        seen = len(recipients) + self._finished + self._cancelled
         if not seen:
-            raise MalformedRecord(at, "no recipient in the whole envelope, not even a finished one")
-        if seen < self._sizes[2]:
-            self._remark(f"{seen} recipients, where the size record counts {self._sizes[2]}")
-        attributes = self._attributes
+            raise MalformedRecord(self._reader.position, "no recipient in the whole envelope, not even a finished one")
+        if seen < count:
+            self._remark(f"{seen} recipients, where the size record counts {count}")
         created = self._number(attributes.pop("create_time", ""))
-        ret = self._number(attributes.pop("ret_flags", ""))
-        sizes = self._sizes
-        tls = _TLS[sizes[5] >> 4 & 3]
+        ret = self._number(attributes.pop("ret_flags")) if "ret_flags" in attributes else 0
         envelope = Envelope(
             queue_id=self._queue_id,
             sender=self._sender,
             arrival=self._arrival,
-            created=float(created) if created else self._arrival,
-            size=sizes[4] or sizes[0] or end - start,
+            created=float(created) or self._arrival,
+            size=size or stated or end - start,
             content_offset=start,
             content_length=end - start,
             encoding=attributes.pop("encoding", ""),
-            utf8=_UTF8[sizes[5] & 15],
+            utf8=_UTF8[wishes & 15],
             envelope_id=attributes.pop("envelope_id", ""),
-            ret=_return(ret, tls),
+            # No content in a report of what must not be seen (RFC 8689 section 5).
+            ret=_HEADERS if wishes & _REQUIRED else _RETURN.get(ret, _UNSPECIFIED),
             full_name=self._full_name,
             attributes=attributes,
-            tls=tls,
+            tls=_TLS[wishes >> 4 & 3],
         )
-        return QueuedMessage(envelope, tuple(self._recipients), self._finished, self._warn_at, self._warn_offset)
+        return QueuedMessage(envelope, tuple(recipients), self._finished, self._warn_at, self._warn_offset)
 
     def _number(self, text: str) -> int:
         """A number, or 0 for what is none."""
@@ -187,63 +195,73 @@ class EnvelopeReader:
 
     # What each type of record means.
 
-    def _ignore(self, _data: bytes) -> None:
+    def _size(self, data: bytes, offset: int) -> None:
+        if self._sizes is not _NO_SIZES:
+            return
+        found = _SIZES.fullmatch(data)
+        if found is None:
+            raise MalformedRecord(offset, f"a size record that is not one: {data[:100]!r}")
+        self._sizes = [*map(int, found.groups(b"0"))]
+
+    def _ignore(self, _data: bytes, _offset: int) -> None:
         return
 
-    def _time(self, data: bytes) -> None:
+    def _time(self, data: bytes, offset: int) -> None:
         found = _TIME.fullmatch(data)
         if found is None:
-            raise MalformedRecord(self._offset, f"an arrival time that is none: {data[:40]!r}")
+            raise MalformedRecord(offset, f"an arrival time that is none: {data[:40]!r}")
         if self._arrival < 0:
             self._arrival = int(found[1]) + int(found[2] or 0) / 1e6
 
-    def _sender_record(self, data: bytes) -> None:
+    def _sender_record(self, data: bytes, _offset: int) -> None:
         if self._sender is None:
             self._sender = address.from_bytes(data)
 
-    def _full_name_record(self, data: bytes) -> None:
+    def _full_name_record(self, data: bytes, _offset: int) -> None:
         self._full_name = self._full_name or address.from_bytes(data)
 
-    def _warn(self, data: bytes) -> None:
+    def _warn(self, data: bytes, offset: int) -> None:
         found = _WARN.fullmatch(data)
         if found is None:
-            raise MalformedRecord(self._offset, f"a warning time that is none: {data[:40]!r}")
+            raise MalformedRecord(offset, f"a warning time that is none: {data[:40]!r}")
         if self._warn_offset < 0:
-            self._warn_offset = self._offset
+            self._warn_offset = offset
             self._warn_at = max(float(found[1]), 0.0)
 
-    def _attribute(self, data: bytes) -> None:
+    def _attribute(self, data: bytes, offset: int) -> None:
         name, value = _attribute(data)
-        if not name:
-            raise MalformedRecord(self._offset, f"an attribute that is none: {data[:100]!r}")
-        self._set(name, value)
+        if name in _OF_RECIPIENT:
+            self._note(name, value)
+        elif name:
+            self._attributes.setdefault(name, value)
+        else:
+            raise MalformedRecord(offset, f"an attribute that is none: {data[:100]!r}")
 
-    def _set(self, name: str, value: str) -> None:
-        if name == "notify_flags":
-            notify = self._number(value)
-            self._notify = _NOTIFY[notify if notify < 16 else 0]
-        elif name == "dsn_orig_rcpt":
+    def _note(self, name: str, value: str) -> None:
+        """What is said of the next recipient, in an attribute or in a record that is short for one."""
+        if name == "dsn_orig_rcpt":
             self._orcpt = value
         else:
-            self._attributes.setdefault(name, value)
+            notify = self._number(value)
+            self._notify = _NOTIFY[notify if notify < 16 else 0]
 
-    def _original_record(self, data: bytes) -> None:
+    def _original_record(self, data: bytes, _offset: int) -> None:
         self._original = data
 
-    def _recipient(self, data: bytes) -> None:
+    def _recipient(self, data: bytes, offset: int) -> None:
         if self._sender is None:
-            raise MalformedRecord(self._offset, "a recipient before the sender")
+            raise MalformedRecord(offset, "a recipient before the sender")
         if not data:
-            raise MalformedRecord(self._offset, "a recipient without address")
+            raise MalformedRecord(offset, "a recipient without address")
         original = address.from_bytes(self._original) if self._original != data else ""
-        self._recipients.append(Recipient(address.from_bytes(data), original, self._offset, self._orcpt, self._notify))
+        self._recipients.append(Recipient(address.from_bytes(data), original, offset, self._orcpt, self._notify))
         self._forget_recipient()
 
-    def _done(self, _data: bytes) -> None:
+    def _done(self, _data: bytes, _offset: int) -> None:
         self._finished += 1
         self._forget_recipient()
 
-    def _cancel(self, _data: bytes) -> None:
+    def _cancel(self, _data: bytes, _offset: int) -> None:
         self._cancelled += 1
         self._forget_recipient()
 
@@ -260,16 +278,15 @@ def _attribute(data: bytes) -> tuple[str, str]:
     return name.strip() if equals else "", value.strip()
 
 
-def _return(number: int, tls: TlsWish) -> Return:
-    """What of the message a report may hold; no content of one that must not be seen (RFC 8689 section 5)."""
-    if tls and tls & TlsWish.REQUIRED:
-        return _HEADERS
-    return Return(number) if number in (1, 2) else _UNSPECIFIED
-
-
 def _named(name: str) -> Take:
     """A type of record that is short for an attribute."""
-    return lambda reader, data: reader._set(name, address.from_bytes(data))
+    if name in _OF_RECIPIENT:
+        return lambda reader, data, _offset: reader._note(name, address.from_bytes(data))
+    return lambda reader, data, _offset: reader._attributes.setdefault(name, address.from_bytes(data))
+
+
+def _table(takes: Mapping[int, Take]) -> Table:
+    return [takes.get(kind) for kind in range(256)]
 
 
 _PER_RECIPIENT: Mapping[int, Take] = {
@@ -291,21 +308,25 @@ _ANYWHERE: Mapping[int, Take] = {
     record.KILLED: EnvelopeReader._ignore,
 }
 
-_INITIAL: Mapping[int, Take] = {
-    **_ANYWHERE,
-    record.SIZE: EnvelopeReader._ignore,
-    record.TIME: EnvelopeReader._time,
-    record.SENDER: EnvelopeReader._sender_record,
-    record.WARN: EnvelopeReader._warn,
-    record.VERP: _named("verp_delimiters"),
-    record.CREATE_TIME: _named("create_time"),
-    record.RETURN: _named("ret_flags"),
-    record.ENVELOPE_ID: _named("envelope_id"),
-}
+_INITIAL = _table(
+    {
+        **_ANYWHERE,
+        record.SIZE: EnvelopeReader._size,
+        record.TIME: EnvelopeReader._time,
+        record.SENDER: EnvelopeReader._sender_record,
+        record.WARN: EnvelopeReader._warn,
+        record.VERP: _named("verp_delimiters"),
+        record.CREATE_TIME: _named("create_time"),
+        record.RETURN: _named("ret_flags"),
+        record.ENVELOPE_ID: _named("envelope_id"),
+    }
+)
 
-_EXTRACTED: Mapping[int, Take] = {
-    **_ANYWHERE,
-    ord("P"): EnvelopeReader._ignore,
-    ord("r"): EnvelopeReader._ignore,
-    ord("e"): EnvelopeReader._ignore,
-}
+_EXTRACTED = _table(
+    {
+        **_ANYWHERE,
+        ord("P"): EnvelopeReader._ignore,
+        ord("r"): EnvelopeReader._ignore,
+        ord("e"): EnvelopeReader._ignore,
+    }
+)

@@ -54,6 +54,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Make = Callable[[], tuple[int, Sequence[str]]]
 
+_EXCLUSIVE, _SHARED = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_SH | fcntl.LOCK_NB
+
 _BATCH = 64  # fsyncs in one trip to a thread: bounds how long the first of them waits for the last
 
 
@@ -161,7 +163,7 @@ class Files:
 
         :raises BlockingIOError: when another holds a lock that does not allow this one.
         """
-        fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        fcntl.flock(fd, _EXCLUSIVE if exclusive else _SHARED)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in place of what had that name."""

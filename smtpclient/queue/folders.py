@@ -12,7 +12,8 @@ told from one whose target folder is missing.
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
 
 from smtpclient.queue import queue_id as queue_ids
 from smtpclient.queue.files import Files
@@ -49,6 +50,8 @@ class Folders:
     :param hash_names: the queues that have sub-folders.
     :param hash_depth: how many of them on the way to a file.
     :param owner: user and group that new folders are given to; None: whom the process runs as.
+    :ivar path: where the file of a message lies, by queue and queue id; it raises ValueError when there is no such
+        queue, or the id could lead out of it.
     """
 
     def __init__(
@@ -64,6 +67,9 @@ class Folders:
         self._owner = owner
         self._depths = {name: hash_depth if name in hash_names else 0 for name in MODES}
         self._tops = {name: f"{self.directory}/{name}/" for name in MODES}
+        self._flat_tops = {name: top for name, top in self._tops.items() if not self._depths[name]}
+        # Nearly every step of a message asks for the path that the step before has asked for.
+        self.path: Callable[[str, str], str] = lru_cache(maxsize=1024)(self._path)
 
     def queue(self, queue: str) -> str:
         """
@@ -79,18 +85,13 @@ class Folders:
         except KeyError:
             raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}") from None
 
-    def path(self, queue: str, queue_id: str) -> str:
-        """
-        Where the file of a message lies in a queue.
-
-        :raises ValueError: when there is no such queue, or the id could lead out of it.
-        """
+    def _path(self, queue: str, queue_id: str) -> str:
         if not queue_ids.is_valid(queue_id):
             raise ValueError(f"{queue_id!r} is no queue id")
-        depth = self._depths.get(queue)
-        if not depth:
-            return self._top(queue) + queue_id
-        return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, depth)}{queue_id}"
+        top = self._flat_tops.get(queue)
+        if top is not None:
+            return top + queue_id
+        return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, self._depths[queue])}{queue_id}"
 
     def above(self, queue: str, path: str) -> Iterator[str]:
         """The folders that lead to a file, from its own up to that of its queue."""

@@ -222,10 +222,9 @@ class Poller(Service):
                     queue.ask()
         put_back = self._put_back
         taken = 0
-        while taken < _STEPS and not self._rest_left(begun) and self._scheduler.room:
-            if not self._pending():
+        while taken < _STEPS and self._resting_until <= begun and self._scheduler.room:
+            if not self._step() and not self._pending():
                 break
-            self._step()
             taken += 1
             if not 0 <= self._clock.seconds() - begun < SLICE:
                 break
@@ -270,8 +269,12 @@ class Poller(Service):
 
     # -- what -----------------------------------------------------------------------------------------------------
 
-    def _step(self) -> None:
-        """Take one file, if one is found soon: one from incoming/, one from deferred/, and those that may come in."""
+    def _step(self) -> bool:
+        """
+        Take one file: one from incoming/, one from deferred/, and those that may come in.
+
+        :return: whether one was found soon.
+        """
         self._outside_next = self._outside.is_open and not self._outside_next
         found = self._from_outside() if self._outside_next else None
         if found is None:
@@ -280,18 +283,21 @@ class Poller(Service):
                 found = self._look(self._incoming) or self._from_deferred()
             else:
                 found = self._from_deferred() or self._look(self._incoming)
-        if found is not None:
-            self._upcoming.discard(found[1].queue_id)
-            try:
-                self._claiming.take(*found)
-            except OSError as error:
-                self._put_back += 1
-                if error.errno in _NONE_LEFT:
-                    self._resting_until = self._clock.seconds() + _REST
-                self._warn("cannot take a message from the queue", error)
-            except Exception:
-                # Whatever it is: the next message must not wait for it to be repaired.
-                self._log.failure("{queue_id}: cannot be taken", queue_id=found[1].queue_id)
+        if found is None:
+            return False
+        folder, entry = found
+        self._upcoming.discard(entry.queue_id)
+        try:
+            self._claiming.take(folder, entry)
+        except OSError as error:
+            self._put_back += 1
+            if error.errno in _NONE_LEFT:
+                self._resting_until = self._clock.seconds() + _REST
+            self._warn("cannot take a message from the queue", error)
+        except Exception:
+            # Whatever it is: the next message must not wait for it to be repaired.
+            self._log.failure("{queue_id}: cannot be taken", queue_id=entry.queue_id)
+        return True
 
     def _from_deferred(self) -> tuple[str, Entry] | None:
         begun = self._clock.seconds()

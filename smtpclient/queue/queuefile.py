@@ -20,9 +20,9 @@ from smtpclient.queue.content_records import LineEncoder
 from smtpclient.queue.envelope_reader import EnvelopeReader
 from smtpclient.queue.files import Files
 from smtpclient.queue.record import CorruptQueueFile, MalformedRecord, encode
-from smtpclient.queue.record_reader import RecordReader
+from smtpclient.queue.record_reader import WINDOW, RecordReader
 
-__all__ = ["BLOCK", "CorruptQueueFile", "NewQueueFile", "build", "read_message"]
+__all__ = ["BLOCK", "WINDOW", "CorruptQueueFile", "NewQueueFile", "build", "read_message"]
 
 BLOCK = 256 * 1024
 """About how much of a new queue file is made at once, bytes."""
@@ -35,20 +35,29 @@ def _no_remark(_words: str) -> None:
 
 
 def read_message(
-    files: Files, fd: int, path: str, queue_id: str, remark: Callable[[str], None] = _no_remark, size: int = -1
+    files: Files,
+    fd: int,
+    path: str,
+    queue_id: str,
+    remark: Callable[[str], None] = _no_remark,
+    size: int = -1,
+    beginning: bytes = b"",
 ) -> QueuedMessage:
     """
     Read the message of an open queue file.
 
     :param path: only for the complaint.
     :param remark: told, in words, of what is odd and does no harm.
-    :param size: how long the file is, bytes; -1: it is asked for.
+    :param size: how long the file is, bytes; -1: nothing is known of it yet.
+    :param beginning: who knows its size has read all of it, or the first :data:`WINDOW` bytes.
     :raises CorruptQueueFile: when the file does not hold a message.
     :raises OSError: when the file cannot be read; that says nothing about what it holds.
     """
+    if size < 0:
+        size = files.fstat(fd).st_size
+        beginning = files.pread(fd, min(size, WINDOW), 0)
     try:
-        reader = RecordReader(files, fd, files.fstat(fd).st_size if size < 0 else size)
-        return EnvelopeReader(queue_id, reader, remark).read()
+        return EnvelopeReader(queue_id, RecordReader(files, fd, size, beginning), remark).read()
     except MalformedRecord as error:
         raise CorruptQueueFile(path, error.offset, error.why) from error
 

@@ -1,8 +1,8 @@
 """
 The records of an open queue file, one after the other, pointers followed.
 
-The file is read in windows, so that a message of any size costs a few kilobytes of memory. What a small message's
-queue file holds comes with one read.
+The file is read in windows, so that a message of any size costs a few kilobytes of memory. The first is handed in by
+who opened the file; a small message's queue file is all in there.
 
 Promises: only :class:`MalformedRecord` for what is wrong with the bytes and :class:`OSError` for what is wrong with the
 disk; an end to every reading. In a sound queue file no record is met twice, so a reader that has passed more bytes
@@ -44,30 +44,34 @@ class RecordReader:
     A reader that stands at the first record.
 
     :param fd: the open file; closing it is left to who opened it.
-    :raises OSError: when the file cannot be read.
-    :ivar size: how long the file was when reading began.
+    :param size: how long the file is, bytes.
+    :param window: what has been read of it, from its beginning.
+    :ivar window: bytes that have been read.
+    :ivar base: their offset in the file.
+    :ivar at: the index in them of the next record.
     """
 
-    def __init__(self, files: Files, fd: int, size: int) -> None:
+    base = 0
+    at = 0
+    _last = 0  # index of the record last read
+    _run_start = 0  # offset where reading went on after the last pointer
+    _passed = 0  # bytes, up to the last pointer
+
+    def __init__(self, files: Files, fd: int, size: int, window: bytes) -> None:
         self._files = files
         self._fd = fd
-        self.size = size
-        self._window = files.pread(fd, WINDOW, 0)
-        self._base = 0
-        self._at = 0  # index in the window of the next record
-        self._last = 0  # and of the one last read
-        self._run_start = 0  # offset where reading went on after the last pointer
-        self._passed = 0
+        self._size = size
+        self.window = window
 
     @property
     def offset(self) -> int:
         """Where the record last read starts."""
-        return self._base + self._last
+        return self.base + self._last
 
     @property
     def position(self) -> int:
         """Where the next record is looked for."""
-        return self._base + self._at
+        return self.base + self.at
 
     def next(self) -> tuple[int, bytes]:
         """
@@ -76,43 +80,37 @@ class RecordReader:
         :raises MalformedRecord: when there is none, or pointers go round in circles.
         :raises OSError: when the file cannot be read.
         """
-        window, at = self._window, self._at
-        if at + 2 <= len(window):
-            kind, length = window[at], window[at + 1]
-            end = at + 2 + length
-            if length < 0x80 and end <= len(window) and kind != record.POINTER:
-                self._last, self._at = at, end
-                return kind, window[at + 2 : end]
         kind, data = self._record()
         while kind == record.POINTER:
             self._follow(data)
             kind, data = self._record()
         return kind, data
 
-    @property
-    def at_hand(self) -> tuple[bytes, int, int]:
-        """Bytes that have been read, their offset in the file, and the index in them of the next record."""
-        return self._window, self._base, self._at
-
     def seek(self, position: int) -> None:
         """Go on elsewhere, as if the records between had been read."""
-        if 0 <= position - self._base <= len(self._window):
-            self._at = position - self._base
+        if 0 <= position - self.base <= len(self.window):
+            self.at = position - self.base
         else:
-            self._window, self._base, self._at = b"", position, 0
+            self.window, self.base, self.at = b"", position, 0
 
-    def stands_at(self, position: int, kind: int) -> bool:
+    def passes(self, position: int, empty: bytes) -> bool:
         """
-        Whether an empty record of a type stands at a position; the reader stays where it is.
+        Go behind the record at a position, if that is the one expected; if not, the reader stays where it is.
 
+        :param empty: the record expected, which is an empty one: two bytes.
         :raises OSError: when the file cannot be read.
         """
-        at = position - self._base
-        if 0 <= at <= len(self._window) - 2:
-            found = self._window[at : at + 2]
-        else:
-            found = self._files.pread(self._fd, 2, position)
-        return found == bytes((kind, 0))
+        at = position - self.base
+        if at < 0 or not self.window.startswith(empty, at):
+            if 0 <= at <= len(self.window) - 2:
+                return False
+            found = self._read(position, WINDOW)
+            if not found.startswith(empty):
+                return False
+            self.window, self.base, at = found, position, 0
+        self._last = at
+        self.at = at + 2
+        return True
 
     def skip_lines(self) -> None:
         """
@@ -126,48 +124,52 @@ class RecordReader:
             if kind == record.POINTER:
                 self._follow(self._record()[1])
             elif kind in (record.LINE, record.LINE_PART, record.PADDING):
-                if self._base + end > self.size:
+                if self.base + end > self._size:
                     raise MalformedRecord(self.position, f"the file ends inside a record of type {record.name(kind)}")
-                self._last = self._at
-                self.seek(self._base + end)
+                self._last = self.at
+                self.seek(self.base + end)
             else:
                 return
 
     def _follow(self, data: bytes) -> None:
-        target = pointer_target(data, self.offset, self.size)
+        target = pointer_target(data, self.offset, self._size)
         if target:
             self._passed += self.position - self._run_start
-            if self._passed > self.size:
+            if self._passed > self._size:
                 raise MalformedRecord(self.offset, "the pointers go round in circles")
             self._run_start = target
             self.seek(target)
 
     def _record(self) -> tuple[int, bytes]:
         kind, start, end = self._header()
-        if end > len(self._window):
-            self._load(end - self._at)
+        if end > len(self.window):
+            self._load(end - self.at)
             kind, start, end = self._header()
-            if end > len(self._window):
+            if end > len(self.window):
                 raise MalformedRecord(self.position, f"the file ends inside a record of type {record.name(kind)}")
-        self._last = self._at
-        self._at = end
-        return kind, self._window[start:end]
+        self._last = self.at
+        self.at = end
+        return kind, self.window[start:end]
 
     def _header(self) -> tuple[int, int, int]:
         """Type, start and end of the next record, as indexes of the window."""
         try:
-            return record.parse_header(self._window, self._at, self._base)
+            return record.parse_header(self.window, self.at, self.base)
         except record.Incomplete:
             self._load(WINDOW)
         try:
-            return record.parse_header(self._window, self._at, self._base)
+            return record.parse_header(self.window, self.at, self.base)
         except record.Incomplete:
             raise MalformedRecord(self.position, "the file ends where another record should be") from None
 
     def _load(self, size: int) -> None:
         """Read the window anew, from the next record on."""
         position = self.position
-        self._window = self._files.pread(self._fd, max(size, WINDOW), position)
-        self._last += self._base - position
-        self._base = position
-        self._at = 0
+        self.window = self._read(position, max(size, WINDOW))
+        self._last += self.base - position
+        self.base = position
+        self.at = 0
+
+    def _read(self, position: int, size: int) -> bytes:
+        """Read as much, or to the end of the file; that is not looked for beyond where it should be."""
+        return self._files.pread(self._fd, min(size, max(self._size - position, 0)), position)

@@ -22,6 +22,7 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from operator import itemgetter
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -37,8 +38,9 @@ from smtpclient.queue.glimpse import Glimpse, glimpse
 from smtpclient.queue.instance_lock import InstanceLock, SpoolError
 from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
-from smtpclient.queue.queuefile import CorruptQueueFile, read_message
+from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
 from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
+from smtpclient.queue.small_files import SmallFiles
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
 
@@ -88,6 +90,7 @@ class Spool:
             minimum_free=minimum_free,
             warn_after=warn_after,
         )
+        self._small_files = SmallFiles(files)
         self._lock: InstanceLock | None = None
 
     @property
@@ -151,7 +154,7 @@ class Spool:
 
         :raises OSError: when a folder cannot be read.
         """
-        return (name for _, name in self._folders.names(queue) if queue_ids.is_valid(name))
+        return filter(queue_ids.is_valid, map(itemgetter(1), self._folders.names(queue)))
 
     def scan(self, queue: str) -> Iterator[Entry]:
         """
@@ -171,8 +174,11 @@ class Spool:
 
         :raises OSError: when that cannot be told.
         """
-        found = self._folders.stat(self._folders.path(queue, queue_id))
-        if found is None or not stat.S_ISREG(found.st_mode):
+        try:
+            found = self._files.stat(self._folders.path(queue, queue_id))
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(found.st_mode):
             return None
         return Entry(queue_id, found.st_mtime, stat.S_IMODE(found.st_mode))
 
@@ -193,7 +199,7 @@ class Spool:
 
     def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
         """
-        Read a message without its content.
+        Read a message without its content; a small file is kept in memory until its content is asked for.
 
         :raises CorruptQueueFile: when the file holds none; set it aside.
         :raises BusyQueueFile: when another process has locked it, or it is still being written.
@@ -211,7 +217,12 @@ class Spool:
             if mode != 0o700:
                 raise BusyQueueFile(f"{path} is still being written")
             remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
-            return read_message(self._files, fd, path, queue_id, remark, found.st_size)
+            size = found.st_size
+            beginning = self._files.pread(fd, min(size, WINDOW), 0)
+            message = read_message(self._files, fd, path, queue_id, remark, size, beginning)
+            if len(beginning) == size:
+                self._small_files.keep(path, found, beginning)
+            return message
         except BlockingIOError:
             raise BusyQueueFile(f"{path} is locked by another process") from None
         finally:
@@ -220,7 +231,7 @@ class Spool:
     def content(self, envelope: Envelope, queue: str = "active") -> IMessageContent:
         """The content of a message that was read from a queue; opening it fails once the file has moved on."""
         path = self._folders.path(queue, envelope.queue_id)
-        return SpoolContent(self._files, path, envelope.content_offset, envelope.content_length)
+        return SpoolContent(self._files, path, envelope.content_offset, envelope.content_length, self._small_files)
 
     def mark_done(self, queue_id: str, offsets: Sequence[int]) -> None:
         """
@@ -270,7 +281,9 @@ class Spool:
         :return: False when it has vanished.
         :raises OSError: when it cannot be removed.
         """
-        return self._folders.unlink(self._folders.path(queue, queue_id))
+        path = self._folders.path(queue, queue_id)
+        self._small_files.discard(path)
+        return self._folders.unlink(path)
 
     def set_aside(self, queue_id: str, queue: str, why: str) -> bool:
         """
@@ -379,6 +392,7 @@ class Spool:
 
     def _move_due(self, queue_id: str, queue: str, target: str, due: float) -> bool:
         path = self._folders.path(queue, queue_id)
+        self._small_files.discard(path)
         try:
             self._files.utime(path, due)
         except FileNotFoundError:

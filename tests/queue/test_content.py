@@ -13,6 +13,7 @@ from smtpclient.queue import record
 from smtpclient.queue.content import BLOCK, SpoolContent
 from smtpclient.queue.queuefile import CorruptQueueFile, read_message
 from smtpclient.queue.record import LONGEST, encode
+from smtpclient.queue.small_files import SmallFiles
 from tests.queue.disk import NOW, DirectFiles, FailingFiles, message, queue_file, run
 
 X = encode(record.EXTRACTED)
@@ -215,6 +216,70 @@ class DamageTests(Case):
             self.assertLessEqual(len(self._read(bytes(data))), len(data))
         except CorruptQueueFile as error:
             self.assertTrue(error.why)
+
+
+class KeptTests(Case):
+    """Content of a file that is in memory."""
+
+    def _kept(self, data: bytes, offset: int = 0) -> SpoolContent:
+        self._write(data)
+        small_files = SmallFiles(self.files)
+        small_files.keep(self.path, os.stat(self.path), data)
+        return SpoolContent(self.files, self.path, offset, 0, small_files)
+
+    def _result_of(self, content: SpoolContent) -> object:
+        try:
+            return b"".join(self._blocks(content))
+        except CorruptQueueFile as error:
+            return error.path, error.offset, error.why
+
+    def test_only_a_look_at_the_file(self) -> None:
+        """The first reading makes no other operation than stat, the next ones open the file."""
+        counting = self.files = FailingFiles()
+        content = self._kept(line(b"a") + line(b"b") + X)
+        self.assertEqual([self._blocks(content), counting.done], [[b"a\nb\n"], ["stat"]])
+        self.assertEqual([self._blocks(content), "open" in counting.done], [[b"a\nb\n"], True])
+
+    def test_vanished(self) -> None:
+        """A file that was moved cannot be opened; what was opened can be read on, until it is closed."""
+        content = self._kept(line(b"a") + X)
+        reader = content.open()
+        os.unlink(self.path)
+        self.assertEqual(run(reader.next_block()), b"a\n")
+        self.assertRaises(FileNotFoundError, content.open)
+        self.assertRaises(FileNotFoundError, self._gone().open)
+
+    def _gone(self) -> SpoolContent:
+        content = self._kept(line(b"a") + X)
+        os.unlink(self.path)
+        return content
+
+    def test_changed(self) -> None:
+        """A file that was written to is read anew."""
+        content = self._kept(line(b"a") + X)
+        with open(self.path, "r+b") as file:
+            file.write(line(b"b"))
+        os.utime(self.path, (NOW, NOW))
+        self.assertEqual(self._blocks(content), [b"b\n"])
+
+    def test_closed(self) -> None:
+        """Reading what was closed is an error of the caller, told as an OSError."""
+        reader = self._kept(line(b"a") + X).open()
+        reader.close()
+        reader.close()
+        self.assertRaises(OSError, run, reader.next_block())
+
+    @settings(max_examples=300, deadline=None, derandomize=True)
+    @given(st.integers(0, 300), st.binary(max_size=4), st.sampled_from([0, 3]))
+    def test_the_same_as_from_the_disk(self, at: int, value: bytes, offset: int) -> None:
+        """Edited, damaged or cut off: what is read, or what is said to be wrong, does not depend on where it lies."""
+        front = line(b"a") + line(b"b" * 200) + encode(record.LINE_PART, b"c") + pointer(0)
+        rest = line(b"d") + X + encode(record.END)
+        sound = front[:-17] + pointer(len(front) + len(rest)) + rest + line(b"e") * 5 + pointer(len(front))
+        data = sound[:at] + value + sound[at + len(value) :] if value else sound[:at]
+        if data:
+            kept = self._result_of(self._kept(data, offset))
+            self.assertEqual(kept, self._result_of(SpoolContent(self.files, self.path, offset)))
 
 
 class FileTests(Case):

@@ -11,8 +11,10 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from smtpclient.mail.envelope import Recipient
+from smtpclient.queue.content import SpoolContent
 from smtpclient.queue.files import Files
 from smtpclient.queue.glimpse import Glimpse
+from smtpclient.queue.record_reader import WINDOW
 from smtpclient.queue.spool import BusyQueueFile, CorruptQueueFile, Entry, Spool, SpoolError
 from tests.queue.disk import NOW, DirectFiles, FailingFiles, message, run, spool, tree
 
@@ -260,10 +262,39 @@ class TroubleTests(Case):
     def test_locked(self) -> None:
         """A file that another has locked is busy, also when it is only being read."""
         queue_id = self._active()
-        reader = self.spool.content(self.spool.read(queue_id).envelope).open()
+        reader = SpoolContent(self.files, f"{self.directory}/active/{queue_id}", 0).open()
         self.assertIn("locked", str(self.assertRaises(BusyQueueFile, self.spool.read, queue_id)))
         reader.close()
         self.spool.read(queue_id)
+
+    def test_taken_away_while_it_is_in_memory(self) -> None:
+        """Content that has been read already cannot be opened once the message was put on hold or deleted."""
+        for take_away in (self.spool.hold, self.spool.delete, self.spool.remove):
+            queue_id = self._active()
+            content = self.spool.content(self.spool.read(queue_id).envelope)
+            take_away(queue_id)
+            self.assertRaises(FileNotFoundError, content.open)
+
+    def test_marked_while_it_is_in_memory(self) -> None:
+        """Content is the same whether or not a recipient has been marked as done meanwhile."""
+        queue_id = self._active(recipients=[Recipient("b@dest.example"), Recipient("c@dest.example")])
+        read = self.spool.read(queue_id)
+        self.spool.mark_done(queue_id, [read.recipients[0].offset])
+        reader = self.spool.content(read.envelope).open()
+        self.addCleanup(reader.close)
+        self.assertEqual(run(reader.next_block()), b"Subject: test\n\nHello\n")
+
+    def test_large_messages_are_not_kept_in_memory(self) -> None:
+        """A file that is longer than the first read of it is opened again for its content."""
+        for size, operations in ((WINDOW // 2, ["stat"]), (WINDOW, ["open", "flock"])):
+            queue_id = self._active(content=b"x" * (size - 1) + b"\n")
+            envelope = self.spool.read(queue_id).envelope
+            counting = FailingFiles()
+            self.patch(self.spool._small_files, "_files", counting)
+            content = self.spool.content(envelope)
+            self.patch(content, "_files", counting)
+            content.open().close()
+            self.assertEqual(counting.done[: len(operations)], operations)
 
     def test_odd_but_harmless(self) -> None:
         """What is odd in a file and does no harm is said in the log, under its id."""
