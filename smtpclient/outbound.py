@@ -20,7 +20,7 @@ Does not: drop privileges or change root (twistd does); rotate the log (:meth:`O
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from random import Random
 from typing import Any
 
@@ -39,7 +39,6 @@ from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog, MailLogFile, ToTwisted
 from smtpclient.observe.outcomes import Outcomes
 from smtpclient.queue import descriptors, intake
-from smtpclient.queue.active_message import Tally
 from smtpclient.queue.completion import Completion, Ending
 from smtpclient.queue.files import Files
 from smtpclient.queue.poller import Poller, PollerSettings
@@ -193,10 +192,10 @@ class Outbound(MultiService):
 
     # -- the way of a request -------------------------------------------------------------------------------------
 
-    async def _deliver(self, request: DeliveryRequest) -> DeliveryResult:
+    def _deliver(self, request: DeliveryRequest) -> Awaitable[DeliveryResult]:
         if self._crew is None or request.transport in refusal.TRANSPORTS:
-            return await self._delivery.deliver(request)
-        return await self._crew.deliver(request)
+            return self._delivery.deliver(request)
+        return self._crew.deliver(request)
 
     def _conclude(self, queue_id: str, delivered: int) -> bool:
         return self.scheduler.conclude(queue_id, delivered)
@@ -211,11 +210,10 @@ class Outbound(MultiService):
         ]
         return DeliveryResult(tuple(await self._settlement.settle(request, outcomes)))
 
-    def _ended(self, tally: Tally, ending: Ending) -> None:
-        queue_id = tally.message.envelope.queue_id
+    def _ended(self, queue_id: str, ending: Ending) -> None:
         if ending is Ending.VANISHED and self.spool.find(queue_id) is not None:
             return  # an operator holds it
-        if ending not in (Ending.DEFERRED, Ending.STRANDED):
+        if ending is not Ending.DEFERRED and ending is not Ending.STRANDED:
             self._receipts.left(queue_id)
 
     # -- mail comes in --------------------------------------------------------------------------------------------

@@ -142,6 +142,7 @@ class Ends:
         self.begun: list[str] = []
         self.tallies: dict[str, Tally] = {}
         self.postponed: dict[str, float] = {}
+        self.removals: list[str] = []
         self.begin_waits: Deferred[None] | None = None
         self.finish_waits: Deferred[None] | None = None
         self.error: Exception | None = None
@@ -160,6 +161,10 @@ class Ends:
         if self.error is not None:
             raise self.error
         return Ending.DEFERRED if tally.remaining else Ending.REMOVED
+
+    def removed(self, queue_id: str) -> None:
+        """Note it."""
+        self.removals.append(queue_id)
 
     def postpone(self, queue_id: str, due: float) -> Ending:
         """Note it."""
