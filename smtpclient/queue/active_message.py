@@ -99,8 +99,7 @@ class ActiveMessage:
         self.expire = expire
         self.waiting = count = len(message.recipients)  # recipients for whom no request has been made yet
         self.counted = count  # recipients that count as being in memory
-        self.running = 1  # requests under way; the activation counts as one
-        self.sent = self.bounced = self.deferred = self.held_back = 0
+        self.running = self.sent = self.bounced = self.deferred = self.held_back = 0  # running: requests under way
         self.held_back_until = 0.0
         self.success_wanted = False
         self.corrupt = ""
@@ -135,6 +134,8 @@ class ActiveMessage:
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Note what became of some recipients, each of them once."""
+        if self.removed:
+            return  # nothing is left to be decided
         for outcome in outcomes:
             if outcome.disposition is Disposition.SENT:
                 self.sent += 1

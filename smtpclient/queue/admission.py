@@ -20,7 +20,6 @@ from collections.abc import Callable, Sized
 from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.delivery.routing import Route
-from smtpclient.mail.envelope import Recipient
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import ActiveMessage
 from smtpclient.queue.destination_queue import SUSPENDED_WIDTH, Destination
@@ -28,7 +27,8 @@ from smtpclient.queue.destinations import Destinations
 from smtpclient.queue.glimpse import Glimpse
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 
-RouteTo = Callable[[Recipient, str], Route]
+RouteTo = Callable[[str, str], Route]
+"""The route of a recipient's address, for mail from a sender."""
 
 SHARE = 4
 """How many times the free places of the active queue one destination may have taken."""
@@ -126,7 +126,7 @@ class Admission:
         key = None
         for recipient in seen.recipients:
             try:
-                route = self._route(Recipient(recipient), seen.sender)
+                route = self._route(recipient, seen.sender)
             except Exception:
                 return None  # which will be said when it is claimed
             destination = self._destinations.get(route.transport, route.next_hop)

@@ -170,7 +170,10 @@ class Scheduler:
         active = ActiveMessage(message, self._content(envelope), self._clock.seconds(), fresh, expire)
         self._active[queue_id] = active
         self.admission.recipients += count
+        if not count:
+            self._announce(active)
         if not fresh or count > _SLICE:
+            active.running += 1  # the activation counts as a request
             self._dispatch.spawn(self._activate_in_turns(active))
             return
         if count == 1:
@@ -199,6 +202,7 @@ class Scheduler:
             if number % _SLICE == 0:
                 self._dispatch.start()
                 await deferLater(self._clock, 0)
+        active.running -= 1
         self._activated(active)
 
     def _grouped(self, active: ActiveMessage, recipients: Sequence[Recipient], groups: _Groups) -> _Groups:
@@ -212,7 +216,7 @@ class Scheduler:
         if active.expire:
             return _EXPIRE
         try:
-            route = self._route(recipient, active.message.envelope.sender)
+            route = self._route(recipient.address, active.message.envelope.sender)
             return route.transport, route.next_hop
         except Exception as error:
             words = f"cannot route <{external(recipient.address)}>: {str(error) or type(error).__name__}"
@@ -239,13 +243,12 @@ class Scheduler:
 
     def _activated(self, active: ActiveMessage) -> None:
         """Every recipient waits, or is held back."""
-        if not active.message.recipients:
-            self._announce(active)
-        active.running -= 1
-        completion = self._complete(active)
-        if completion is not None:
-            self._dispatch.spawn(completion)
-        self._dispatch.start()
+        dispatch = self._dispatch
+        if dispatch.stopped or not active.waiting:
+            completion = self._complete(active)
+            if completion is not None:
+                dispatch.spawn(completion)
+        dispatch.start()
 
     def _announce(self, active: ActiveMessage) -> None:
         active.announced = True
