@@ -136,20 +136,17 @@ class Receipts:
     def note(self, envelope: Envelope, outcome: Outcome) -> None:
         """A subscriber to outcomes."""
         held = self._held.get(envelope.queue_id)
-        receipt = held() if held is not None else None
-        if receipt is not None:
+        if held is not None and (receipt := held()) is not None:
             receipt.note(outcome)
 
     def left(self, queue_id: str) -> None:
         """A message has left the queue."""
         held = self._held.pop(queue_id, None)
-        receipt = held() if held is not None else None
-        if receipt is not None:
+        if held is not None and (receipt := held()) is not None:
             receipt.leave()
 
     def stop(self) -> None:
         """The service stops: whoever waits is told so."""
         for held in list(self._held.values()):
-            receipt = held()
-            if receipt is not None:
+            if (receipt := held()) is not None:
                 receipt.stop()

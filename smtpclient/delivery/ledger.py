@@ -49,8 +49,8 @@ class Ledger:
 
     @property
     def waited(self) -> float:
-        """How long the message has been in the queue, seconds."""
-        return self._clock.seconds() - self._request.envelope.arrival
+        """How long the message had been in the queue when its session stood, seconds."""
+        return self._connected - self._request.envelope.arrival
 
     @property
     def result(self) -> DeliveryResult:
@@ -103,9 +103,10 @@ class Ledger:
     ) -> list[Outcome]:
         """What the verdicts are for their recipients; all were decided together."""
         delays = self._delays(session)
-        relays_dsn, uses, tls, is_final = False, 1, "", False
-        if session is not None:
-            relays_dsn, uses = "DSN" in session.capabilities, max(session.uses, 1)
+        if session is None:
+            relays_dsn, uses, tls, is_final = False, 1, "", False
+        else:
+            relays_dsn, uses = "DSN" in session.capabilities, session.uses or 1
             tls, is_final = session.tls, session.is_final
         outcomes = []
         for recipient, verdict in decided:

@@ -13,6 +13,7 @@ Promises: every operation takes the same time, however much mail waits.
 Does not: know other destinations (``destinations``), start anything (``scheduler``).
 """
 
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,7 @@ class Destination:
 
     __slots__ = (
         "_finished",
+        "_most",
         "_since",
         "has_answered",
         "is_frequent",
@@ -173,6 +175,7 @@ class Destination:
         self.has_answered = False  # since it was found, or revived
         self.is_frequent = False  # it had mail a moment before
         self.warned_at = -inf
+        self._most = settings.recipient_limit or sys.maxsize  # recipients of one request
         self._finished = 0.0
         self._since = now
 
@@ -203,9 +206,8 @@ class Destination:
         :raises IndexError: when nobody waits.
         """
         active, recipients, taken = self.jobs.popleft()
-        limit = self.settings.recipient_limit
-        if 0 < limit < len(recipients):  # it takes several requests
-            end = taken + limit
+        if len(recipients) > self._most:  # it takes several requests
+            end = taken + self._most
             if end < len(recipients):
                 self.jobs.append((active, recipients, end))
             recipients = recipients[taken:end]
