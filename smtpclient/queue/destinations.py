@@ -94,6 +94,11 @@ class Destinations:
         """Whether there are destinations that are not contacted for now."""
         return bool(self._dead)
 
+    @property
+    def some_wait_for_a_turn(self) -> bool:
+        """Whether there are destinations that may start something, once there is a slot for them."""
+        return bool(self._untouched or self._busy or self._suspended)
+
     def refusing(self, failure: SiteFailure) -> Destination:
         """A destination that is not contacted, whatever happens: its mail is deferred with this failure."""
         words = f"{failure.status} {failure.reason}"

@@ -248,7 +248,8 @@ class Scheduler:
             completion = self._complete(active)
             if completion is not None:
                 dispatch.spawn(completion)
-        dispatch.start()
+        if self._destinations.some_wait_for_a_turn:
+            dispatch.start()
 
     def _announce(self, active: ActiveMessage) -> None:
         active.announced = True
