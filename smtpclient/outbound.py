@@ -20,7 +20,7 @@ Does not: drop privileges or change root (twistd does); rotate the log (:meth:`O
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from random import Random
 from typing import Any
 
@@ -31,7 +31,7 @@ from smtpclient.config.options import MOST_WORKERS
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery import refusal
 from smtpclient.delivery.assembly import Delivery
-from smtpclient.delivery.routing import Route, Routing
+from smtpclient.delivery.routing import Routing
 from smtpclient.interfaces import IBounceService, IDeferService, IResolver, ITraceService
 from smtpclient.mail.envelope import NewMessage, Recipient
 from smtpclient.mail.outcome import Delays, Disposition, Outcome, SiteFailure
@@ -39,8 +39,8 @@ from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog, MailLogFile, ToTwisted
 from smtpclient.observe.outcomes import Outcomes
 from smtpclient.queue import descriptors, intake
-from smtpclient.queue.active_message import Tally
 from smtpclient.queue.completion import Completion, Ending
+from smtpclient.queue.dispatch import Deliver
 from smtpclient.queue.files import Files
 from smtpclient.queue.poller import Poller, PollerSettings
 from smtpclient.queue.schedule import ScheduleSettings
@@ -52,6 +52,7 @@ from smtpclient.workers import crew
 from smtpclient.workers.crew import Crew
 
 _DESCRIPTORS = 1024
+_GONE = (Ending.REMOVED, Ending.EXPIRED, Ending.CORRUPT)
 
 
 class Outbound(MultiService):
@@ -115,7 +116,8 @@ class Outbound(MultiService):
         self._settlement = self._delivery.settlement
         self.routing = Routing.from_parameters(parameters, self.maillog)
         # With files of one's own, in tests, the machine must not have a say.
-        self.scheduler = self._new_scheduler(descriptors.available() if files is None else _DESCRIPTORS)
+        deliver = self._deliver if workers else self._delivery.deliver
+        self.scheduler = self._new_scheduler(deliver, descriptors.available() if files is None else _DESCRIPTORS)
         self.agent.means.watch_places(self.scheduler.stand_by)
         polling = dataclasses.replace(PollerSettings.from_parameters(parameters), stop_patience=drain_time)
         self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
@@ -145,7 +147,7 @@ class Outbound(MultiService):
             maillog.publisher.addObserver(ToTwisted())
         return maillog
 
-    def _new_scheduler(self, available: int) -> Scheduler:
+    def _new_scheduler(self, deliver: Deliver, available: int) -> Scheduler:
         settings = SchedulerSettings.from_parameters(self.parameters)
         completion = Completion(
             self.spool,
@@ -155,14 +157,10 @@ class Outbound(MultiService):
             self.maillog,
             self._ended,
         )
-
-        def route(recipient: Recipient, sender: str) -> Route:
-            return self.routing.route(recipient.address, sender)
-
         return Scheduler(
-            self._deliver,
+            deliver,
             self._postpone,
-            route,
+            self.routing.route,
             self.spool.content,
             self.spool.read,
             completion,
@@ -193,10 +191,10 @@ class Outbound(MultiService):
 
     # -- the way of a request -------------------------------------------------------------------------------------
 
-    async def _deliver(self, request: DeliveryRequest) -> DeliveryResult:
+    def _deliver(self, request: DeliveryRequest) -> Awaitable[DeliveryResult]:
         if self._crew is None or request.transport in refusal.TRANSPORTS:
-            return await self._delivery.deliver(request)
-        return await self._crew.deliver(request)
+            return self._delivery.deliver(request)
+        return self._crew.deliver(request)
 
     def _conclude(self, queue_id: str, delivered: int) -> bool:
         return self.scheduler.conclude(queue_id, delivered)
@@ -211,11 +209,9 @@ class Outbound(MultiService):
         ]
         return DeliveryResult(tuple(await self._settlement.settle(request, outcomes)))
 
-    def _ended(self, tally: Tally, ending: Ending) -> None:
-        queue_id = tally.message.envelope.queue_id
-        if ending is Ending.VANISHED and self.spool.find(queue_id) is not None:
-            return  # an operator holds it
-        if ending not in (Ending.DEFERRED, Ending.STRANDED):
+    def _ended(self, queue_id: str, ending: Ending) -> None:
+        # One that has vanished may only be held by an operator.
+        if ending in _GONE or (ending is Ending.VANISHED and self.spool.find(queue_id) is None):
             self._receipts.left(queue_id)
 
     # -- mail comes in --------------------------------------------------------------------------------------------

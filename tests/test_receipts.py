@@ -37,6 +37,15 @@ class ReceiptsTests(SynchronousTestCase):
         gc.collect()
         self.assertEqual([reference() for reference in references], [None, None])
 
+    def test_an_id_that_is_given_out_again(self) -> None:
+        """Who throws away the receipt of an earlier message takes nothing from who holds that of the next."""
+        earlier, later = self.receipts.issue("ABC1", 1), self.receipts.issue("ABC1", 1)
+        del earlier
+        gc.collect()
+        Deferred.fromCoroutine(self._wait(later))
+        self.receipts.left("ABC1")
+        self.assertEqual(self.heard, ["ABC1"])
+
     def test_until_the_service_stops(self) -> None:
         """One that is waited on when the service stops is let go, too."""
         receipt = self.receipts.issue("ABCDEF", 1)

@@ -21,7 +21,7 @@ from smtpclient.smtp.verdict import Verdict
 
 Settle = Callable[[DeliveryRequest, Sequence[Outcome]], Awaitable[Sequence[Outcome]]]
 
-_NO_SERVER = Verdict(Disposition.DEFERRED, "4.3.0", "server unavailable or unable to receive mail", site=True)
+_NO_SERVER = (Verdict(Disposition.DEFERRED, "4.3.0", "server unavailable or unable to receive mail", site=True), None)
 
 
 class Ledger:
@@ -41,17 +41,16 @@ class Ledger:
         self._request = request
         self._settle = settle
         self._clock = clock
-        self._started = clock.seconds()
-        self._connected = self._started
+        self._started = self._connected = clock.seconds()
         self._outcomes: list[Outcome] = []
-        self._last: tuple[Verdict, Peer | None] = (_NO_SERVER, None)
+        self._last: tuple[Verdict, Peer | None] = _NO_SERVER
         self._site_failure: SiteFailure | None = None
         self._answered = False
 
     @property
     def waited(self) -> float:
-        """How long the message has been in the queue, seconds."""
-        return self._clock.seconds() - self._request.envelope.arrival
+        """How long the message had been in the queue when its session stood, seconds."""
+        return self._connected - self._request.envelope.arrival
 
     @property
     def result(self) -> DeliveryResult:
@@ -88,10 +87,7 @@ class Ledger:
         else:
             done: Collection[int] = {id(recipient) for recipient, _ in decided}
             self.left = tuple(recipient for recipient in self.left if id(recipient) not in done)
-        outcomes = [self._outcome(recipient, verdict, peer, session) for recipient, verdict in decided]
-        if any(outcome.disposition is not Disposition.DEFERRED for outcome in outcomes):
-            self._site_failure = None  # it did answer for somebody
-        self._outcomes.extend(await self._settle(self._request, outcomes))
+        self._outcomes += await self._settle(self._request, self._outcomes_of(decided, peer, session))
 
     async def conclude(self, verdict: Verdict, peer: Peer | None, session: Session | None = None) -> None:
         """One verdict for all who are left."""
@@ -99,34 +95,51 @@ class Ledger:
 
     async def conclude_with_last(self) -> None:
         """The last failure is the verdict for all who are left."""
-        await self.conclude(*self._last)
+        if self.left:
+            await self.conclude(*self._last)
 
-    def _outcome(self, recipient: Recipient, verdict: Verdict, peer: Peer | None, session: Session | None) -> Outcome:
-        sent = verdict.disposition is Disposition.SENT
-        outcome = Outcome(
-            recipient,
-            verdict.disposition,
-            verdict.status,
-            verdict.reason,
-            verdict.reply,
-            peer,
-            verdict.stage,
-            verdict.in_doubt,
-            sent and session is not None and "DSN" in session.capabilities,
-            self._delays(session),
-            max(session.uses, 1) if session is not None else 1,
-            session.tls if session is not None else "",
-            sent and session is not None and session.is_final,
-        )
-        return outcome if self._status_filter is None else self._status_filter.outcome(outcome)
+    def _outcomes_of(
+        self, decided: Sequence[tuple[Recipient, Verdict]], peer: Peer | None, session: Session | None
+    ) -> list[Outcome]:
+        """What the verdicts are for their recipients; all were decided together."""
+        delays = self._delays(session)
+        if session is None:
+            relays_dsn, uses, tls, is_final = False, 1, "", False
+        else:
+            relays_dsn, uses = "DSN" in session.capabilities, session.uses or 1
+            tls, is_final = session.tls, session.is_final
+        outcomes = []
+        for recipient, verdict in decided:
+            disposition = verdict.disposition
+            sent = disposition is Disposition.SENT
+            outcome = Outcome(
+                recipient,
+                disposition,
+                verdict.status,
+                verdict.reason,
+                verdict.reply,
+                peer,
+                verdict.stage,
+                verdict.in_doubt,
+                sent and relays_dsn,
+                delays,
+                uses,
+                tls,
+                sent and is_final,
+            )
+            if self._status_filter is not None:
+                outcome = self._status_filter.outcome(outcome)
+            if outcome.disposition is not Disposition.DEFERRED:
+                self._site_failure = None  # it did answer for somebody
+            outcomes.append(outcome)
+        return outcomes
 
     def _delays(self, session: Session | None) -> Delays:
-        # Wall clocks go back at times; a negative delay would help nobody.
-        request, now = self._request, self._clock.seconds()
+        started, now = self._started, self._clock.seconds()
         reached = self._connected if session is not None else now
-        return Delays(
-            max(request.activated - request.envelope.arrival, 0.0),
-            max(self._started - request.activated, 0.0),
-            max(reached - self._started, 0.0),
-            max(now - reached, 0.0),
+        activated = self._request.activated
+        delays = Delays(
+            activated - self._request.envelope.arrival, started - activated, reached - started, now - reached
         )
+        # Wall clocks go back at times; a negative delay would help nobody.
+        return delays if min(delays) >= 0.0 else Delays(*[max(delay, 0.0) for delay in delays])

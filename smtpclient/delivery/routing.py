@@ -119,6 +119,7 @@ class Routing:
         self._is_own = is_own
         self._warned: set[str] = set()
         self._sender_matters = bool(settings.sender_relayhosts or settings.sender_transports)
+        self._only_domain_matters = not self._sender_matters and not settings.transport_maps
         self._remembered: dict[str, Route] = {}  # of recipients that have no entry of their own
         self._changes = settings.transport_maps.changes
 
@@ -134,6 +135,11 @@ class Routing:
         :param recipient: internal form.
         :param sender: internal form; empty is the null sender.
         """
+        _, at, domain = recipient.rpartition("@")
+        if at and self._only_domain_matters:
+            known = self._remembered.get(domain)
+            if known is not None:
+                return known
         if not recipient:
             return Route("error", "5.1.3 null recipient address")
         local_part, domain = address.split(recipient)

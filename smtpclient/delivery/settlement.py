@@ -21,12 +21,13 @@ accepted is delivered whatever goes wrong here; a cancellation while a service i
 """
 
 from collections.abc import Callable, Sequence
+from itertools import filterfalse
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from smtpclient.interfaces import IBounceService, IDeferService, ITraceService
-from smtpclient.mail import address
+from smtpclient.mail.address import external
 from smtpclient.mail.envelope import Envelope, Notify
 from smtpclient.mail.outcome import Disposition, Outcome
 from smtpclient.mail.request import DeliveryRequest
@@ -84,14 +85,13 @@ class Settlement:
         expire now, for the report would not name it.
         """
         envelope = request.envelope
-        to_record: list[Outcome] = []
-        settled: list[Outcome] = []
-        for outcome in outcomes:
-            (to_record if _wants_record(outcome) else settled).append(outcome)
-        # A crash while others are recorded must not send again what has been sent.
-        self._finish(envelope, settled, recorded=False)
+        to_record = [*filter(_wants_record, outcomes)]
         if not to_record:
-            return settled
+            self._finish(envelope, outcomes, recorded=False)
+            return outcomes
+        # A crash while others are recorded must not send again what has been sent.
+        settled = [*filterfalse(_wants_record, outcomes)]
+        self._finish(envelope, settled, recorded=False)
         # All at once: records that arrive while the disk is busy share one trip to it.
         under_way = [Deferred.fromCoroutine(self._record(envelope, outcome)) for outcome in to_record]
         recorded = [await record for record in under_way]
@@ -100,13 +100,15 @@ class Settlement:
 
     def _finish(self, envelope: Envelope, settled: Sequence[Outcome], *, recorded: bool) -> None:
         """Log, mark and tell what needs no record, or has it."""
+        queue_id = envelope.queue_id
         done = []
         for outcome in settled:
-            self._maillog.info(self._process, line(outcome), envelope.queue_id)
-            if outcome.disposition is not Disposition.DEFERRED and outcome.recipient.offset >= 0:
-                done.append(outcome.recipient.offset)
+            self._maillog.info(self._process, line(outcome), queue_id)
+            offset = outcome.recipient.offset
+            if offset >= 0 and outcome.disposition is not Disposition.DEFERRED:
+                done.append(offset)
         # What is on record is still to be reported, with the content that the queue file holds.
-        if done and (recorded or not self._conclude(envelope.queue_id, len(done))):
+        if done and (recorded or not self._conclude(queue_id, len(done))):
             self._mark_done(envelope, done)
         for outcome in settled:
             self._subscribers.publish(envelope, outcome)
@@ -159,7 +161,7 @@ def _wants_record(outcome: Outcome) -> bool:
         return True
     # Most recipients have no wish at all, and the flags of an enum are slow to tell.
     wishes = outcome.recipient.notify
-    return bool(wishes) and Notify.SUCCESS in wishes and not outcome.relayed_dsn
+    return False if not wishes else Notify.SUCCESS in wishes and not outcome.relayed_dsn
 
 
 def _deferred(outcome: Outcome, status: str, reason: str) -> Outcome:
@@ -171,14 +173,13 @@ def line(outcome: Outcome) -> str:
     recipient, delays = outcome.recipient, outcome.delays
     original = used = ""
     if recipient.original and recipient.original.lower() != recipient.address.lower():
-        original = f"orig_to=<{address.external(recipient.original)}>, "
+        original = f"orig_to=<{external(recipient.original)}>, "
     if outcome.session_uses > 1:
         used = f"conn_use={outcome.session_uses}, "
     return (
-        f"to=<{address.external(recipient.address)}>, {original}relay={outcome.relay}, {used}"
-        f"delay={_seconds(delays.total)}, delays={_seconds(delays.before_active)}/{_seconds(delays.in_queue)}/"
-        f"{_seconds(delays.connecting)}/{_seconds(delays.sending)}, dsn={outcome.status}, "
-        f"status={outcome.disposition.value} ({outcome.reason})"
+        f"to=<{external(recipient.address)}>, {original}relay={outcome.relay}, {used}"
+        f"delay={_seconds(delays.total)}, delays={'/'.join(map(_seconds, delays))}, "
+        f"dsn={outcome.status}, status={outcome.disposition} ({outcome.reason})"
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from smtpclient.mail.envelope import Recipient
 
 
-class Disposition(enum.Enum):
+class Disposition(enum.StrEnum):
     """How an attempt ended for one recipient; the values are the log's words."""
 
     SENT = "sent"
@@ -61,7 +61,7 @@ class Delays(NamedTuple):
     @property
     def total(self) -> float:
         """All of them: the ``delay=`` of the log."""
-        return self.before_active + self.in_queue + self.connecting + self.sending
+        return sum(self)
 
 
 class Outcome(NamedTuple):

@@ -38,7 +38,11 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def printable(text: str) -> str:
     """The text with everything that could forge or break a line replaced by ``?``."""
-    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
+    return text if text.isprintable() else _UNPRINTABLE.sub("?", text)
+
+
+def _nowhere(_process: str, _line: str, _moment: float) -> None:
+    return
 
 
 class MailLog:
@@ -50,7 +54,7 @@ class MailLog:
 
     def __init__(self, seconds: Callable[[], float] = time.time) -> None:
         self._seconds = seconds
-        self._write: Write | None = None
+        self._write: Write = _nowhere
         self._publisher: LogPublisher | None = None
 
     @property
@@ -64,24 +68,17 @@ class MailLog:
         """Have every line written in this way, besides what observers do: process, line, seconds since the epoch."""
         self._write = write
 
-    def info(self, process: str, text: str, queue_id: str = "") -> None:
-        """Say ``queue_id: text`` in the name of a process."""
-        self._emit(LogLevel.info, process, queue_id, text)
+    def info(self, process: str, text: str, queue_id: str = "", level: NamedConstant = LogLevel.info) -> None:
+        """
+        Say ``queue_id: text`` in the name of a process.
 
-    def warning(self, process: str, text: str, queue_id: str = "") -> None:
-        """Say that something wants the operator's eye."""
-        self._emit(LogLevel.warn, process, queue_id, "warning: " + text)
-
-    def error(self, process: str, text: str, queue_id: str = "") -> None:
-        """Say that something did not work and will not without the operator."""
-        self._emit(LogLevel.error, process, queue_id, "error: " + text)
-
-    def _emit(self, level: NamedConstant, process: str, queue_id: str, text: str) -> None:
-        text = printable(text)
+        :param level: how much it matters, for observers; the lines of a file do not tell.
+        """
         line = f"{queue_id}: {text}" if queue_id else text
+        if not line.isprintable():
+            line = printable(line)
         now = self._seconds()
-        if self._write is not None:
-            self._write(process, line, now)
+        self._write(process, line, now)
         if self._publisher is not None:
             self._publisher(
                 {
@@ -92,9 +89,17 @@ class MailLog:
                     "mail_line": line,
                     "process": process,
                     "queue_id": queue_id,
-                    "mail_text": text,
+                    "mail_text": printable(text),
                 }
             )
+
+    def warning(self, process: str, text: str, queue_id: str = "") -> None:
+        """Say that something wants the operator's eye."""
+        self.info(process, "warning: " + text, queue_id, LogLevel.warn)
+
+    def error(self, process: str, text: str, queue_id: str = "") -> None:
+        """Say that something did not work and will not without the operator."""
+        self.info(process, "error: " + text, queue_id, LogLevel.error)
 
 
 @implementer(ILogObserver)

@@ -21,7 +21,8 @@ class Outcomes:
     _log = Logger()
 
     def __init__(self) -> None:
-        self._subscribers: list[Subscriber] = []
+        # Never changed, only replaced: who leaves while an outcome is told keeps nobody else from hearing of it.
+        self._subscribers: tuple[Subscriber, ...] = ()
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """
@@ -29,17 +30,19 @@ class Outcomes:
 
         :return: what ends the subscription; more calls do no harm.
         """
-        self._subscribers.append(subscriber)
+        self._subscribers += (subscriber,)
 
         def unsubscribe() -> None:
-            if subscriber in self._subscribers:
-                self._subscribers.remove(subscriber)
+            left = list(self._subscribers)
+            if subscriber in left:
+                left.remove(subscriber)
+                self._subscribers = tuple(left)
 
         return unsubscribe
 
     def publish(self, envelope: Envelope, outcome: Outcome) -> None:
         """Tell everyone."""
-        for subscriber in tuple(self._subscribers):
+        for subscriber in self._subscribers:
             try:
                 subscriber(envelope, outcome)
             except Exception:

@@ -35,7 +35,6 @@ class Tally(NamedTuple):
     :param held_back_until: when the recipients that were held back may be tried, seconds since the epoch; zero
         where there are none.
     :param corrupt: what is wrong with the queue file, where a delivery could not read it to the end.
-    :param removed: the queue file is gone already: it had nothing more to say.
     """
 
     message: QueuedMessage
@@ -47,7 +46,6 @@ class Tally(NamedTuple):
     success_wanted: bool = False
     held_back_until: float = 0.0
     corrupt: str = ""
-    removed: bool = False
 
     @property
     def remaining(self) -> int:
@@ -82,6 +80,7 @@ class ActiveMessage:
         "held_back_until",
         "interrupted",
         "message",
+        "queue_id",
         "removed",
         "running",
         "sent",
@@ -93,14 +92,14 @@ class ActiveMessage:
         self, message: QueuedMessage, content: IMessageContent, activated: float, fresh: bool, expire: bool
     ) -> None:
         self.message = message
+        self.queue_id = message.envelope.queue_id
         self.content = content
         self.activated = activated
         self.fresh = fresh
         self.expire = expire
-        self.waiting = len(message.recipients)  # recipients for whom no request has been made yet
-        self.counted = len(message.recipients)  # recipients that count as being in memory
-        self.running = 1  # requests under way; the activation counts as one
-        self.sent = self.bounced = self.deferred = self.held_back = 0
+        self.waiting = count = len(message.recipients)  # recipients for whom no request has been made yet
+        self.counted = count  # recipients that count as being in memory
+        self.running = self.sent = self.bounced = self.deferred = self.held_back = 0  # running: requests under way
         self.held_back_until = 0.0
         self.success_wanted = False
         self.corrupt = ""
@@ -108,11 +107,6 @@ class ActiveMessage:
         self.interrupted = False  # a delivery was broken off because the service stops
         self.ending = False  # its completion has begun
         self.removed = False  # its file is gone already
-
-    @property
-    def queue_id(self) -> str:
-        """The name of its file."""
-        return self.message.envelope.queue_id
 
     def hold_back(self, recipients: int, until: float) -> None:
         """Note that some recipients are not tried this time."""
@@ -140,6 +134,8 @@ class ActiveMessage:
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Note what became of some recipients, each of them once."""
+        if self.removed:
+            return  # nothing is left to be decided
         for outcome in outcomes:
             if outcome.disposition is Disposition.SENT:
                 self.sent += 1
@@ -165,5 +161,4 @@ class ActiveMessage:
             success_wanted=self.success_wanted or traced,
             held_back_until=self.held_back_until,
             corrupt=self.corrupt,
-            removed=self.removed,
         )

@@ -20,7 +20,6 @@ from collections.abc import Callable, Sized
 from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.delivery.routing import Route
-from smtpclient.mail.envelope import Recipient
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import ActiveMessage
 from smtpclient.queue.destination_queue import SUSPENDED_WIDTH, Destination
@@ -28,7 +27,8 @@ from smtpclient.queue.destinations import Destinations
 from smtpclient.queue.glimpse import Glimpse
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 
-RouteTo = Callable[[Recipient, str], Route]
+RouteTo = Callable[[str, str], Route]
+"""The route of a recipient's address, for mail from a sender."""
 
 SHARE = 4
 """How many times the free places of the active queue one destination may have taken."""
@@ -68,17 +68,21 @@ class Admission:
 
     # -- what was claimed -----------------------------------------------------------------------------------------
 
-    def admits(self, active: ActiveMessage, destination: Destination, count: int) -> bool:
-        """Whether a destination may have an active message, with so many recipients."""
+    def room(self, active: ActiveMessage, destination: Destination, count: int) -> int:
+        """
+        How many more messages a destination may have, when an active one is the first of them.
+
+        :param count: how many recipients this one has there.
+        :return: zero or less when there is no room for it.
+        """
         settings = self._settings
         free = settings.active_limit - len(self._active) + 1  # this message's own place is one of them
-        if destination.messages >= SHARE * max(free, 1):
-            return False
+        room = SHARE * max(free, 1) - destination.messages
         if count <= settings.recipient_minimum:
-            return True
+            return room
         others = self.recipients - active.counted
         free = settings.recipient_limit - others
-        return not others or (free > 0 and destination.waiting <= SHARE * free)
+        return room if not others or (free > 0 and destination.waiting <= SHARE * free) else 0
 
     def hold_back(self, active: ActiveMessage, destination: Destination, recipients: int) -> None:
         """Leave recipients out of this attempt until half of what waits at their destination is gone."""
@@ -100,10 +104,16 @@ class Admission:
         """Whether there may be a destination that takes no more now: only then a glimpse is worth its price."""
         return bool(self._full) or self._destinations.some_are_dead
 
-    def watch(self, destination: Destination) -> None:
-        """Note whether a destination that was given mail has its share."""
-        # Many have little, and this is asked for every message.
-        if len(destination.jobs) > 2 and destination.suspension is None and self._is_full(destination):
+    def watch(self, destination: Destination, room: int) -> None:
+        """
+        Note whether a destination that was given a message has its share.
+
+        :param room: what :meth:`room` said before.
+        """
+        # Asked for every message: where there was room for another place's share besides, there still is some.
+        if room > SHARE + 1 and (destination.has_answered or destination.messages < UNTRIED):
+            return
+        if destination.suspension is None and self._is_full(destination):
             self._full.add(destination)
 
     def review(self) -> None:
@@ -116,7 +126,7 @@ class Admission:
         key = None
         for recipient in seen.recipients:
             try:
-                route = self._route(Recipient(recipient), seen.sender)
+                route = self._route(recipient, seen.sender)
             except Exception:
                 return None  # which will be said when it is claimed
             destination = self._destinations.get(route.transport, route.next_hop)
@@ -135,9 +145,10 @@ class Admission:
     def _is_full(self, destination: Destination) -> bool:
         if destination.suspension is not None and destination.suspended_until > self._clock.seconds():
             return destination.messages >= 2 * SUSPENDED_WIDTH
-        free = self._settings.active_limit - len(self._active)
-        share = SHARE * max(free, 1)
-        return destination.messages >= (share if destination.has_answered else min(share, UNTRIED))
+        messages = destination.messages
+        if messages >= UNTRIED and not destination.has_answered:
+            return True
+        return messages >= SHARE * max(self._settings.active_limit - len(self._active), 1)
 
     def _warn(self, destination: Destination, now: float) -> None:
         every = self._settings.clog_warn_time

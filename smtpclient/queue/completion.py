@@ -53,7 +53,7 @@ class Completion:
     """
     Ends the stay of messages in the active queue.
 
-    :param ended: told of every end, after it has happened.
+    :param ended: told of every end, after it has happened: queue id, and what it was.
     :ivar on_deferred: told of every message that was put back, with the time when it is due.
     """
 
@@ -68,7 +68,7 @@ class Completion:
         settings: ScheduleSettings,
         clock: IReactorTime,
         maillog: MailLog,
-        ended: Callable[[Tally, Ending], object] | None = None,
+        ended: Callable[[str, Ending], object] | None = None,
     ) -> None:
         self._spool = spool
         self._bounce = bounce
@@ -108,16 +108,25 @@ class Completion:
     async def finish(self, tally: Tally) -> Ending:
         """Report, then remove the message or let it wait."""
         ending = await self._end(tally)
-        if self._ended is not None:
-            try:
-                self._ended(tally, ending)
-            except Exception:
-                self._log.failure("{queue_id}: an observer failed", queue_id=tally.message.envelope.queue_id)
+        self._tell(tally.message.envelope.queue_id, ending)
         return ending
+
+    def removed(self, queue_id: str) -> None:
+        """A message whose file had nothing more to say, and is gone already, leaves the active queue."""
+        self._maillog.info("qmgr", "removed", queue_id)
+        self._tell(queue_id, Ending.REMOVED)
+
+    def _tell(self, queue_id: str, ending: Ending) -> None:
+        if self._ended is None:
+            return
+        try:
+            self._ended(queue_id, ending)
+        except Exception:
+            self._log.failure("{queue_id}: an observer failed", queue_id=queue_id)
 
     def remove_early(self, queue_id: str) -> bool:
         """
-        Remove the file of a message before :meth:`finish`; whether that could be done.
+        Remove the file of a message that needs nothing more, for :meth:`removed`; whether that could be done.
 
         Where it could not, the file is still to be marked, and :meth:`finish` will say what is wrong.
         """
@@ -136,9 +145,6 @@ class Completion:
     async def _end(self, tally: Tally) -> Ending:
         envelope = tally.message.envelope
         queue_id = envelope.queue_id
-        if tally.removed:
-            self._maillog.info("qmgr", "removed", queue_id)
-            return Ending.REMOVED
         reported = await self._report(tally)
         if tally.corrupt:
             return self._file(

@@ -13,6 +13,7 @@ Promises: every operation takes the same time, however much mail waits.
 Does not: know other destinations (``destinations``), start anything (``scheduler``).
 """
 
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -94,19 +95,8 @@ LOCAL = TransportSettings(
 """For transports that contact nobody: there is nothing to learn, only the number of coroutines to be kept in bounds."""
 
 
-class Job:
-    """
-    The recipients of one message at one destination.
-
-    :param recipients: in the order in which they are to be delivered.
-    """
-
-    __slots__ = ("active", "recipients", "taken")
-
-    def __init__(self, active: ActiveMessage, recipients: Sequence[Recipient]) -> None:
-        self.active = active
-        self.recipients = recipients
-        self.taken = 0
+_Job = tuple[ActiveMessage, Sequence[Recipient], int]
+"""A message, its recipients at one destination in the order in which they are to be delivered, how many were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +132,7 @@ class Destination:
 
     __slots__ = (
         "_finished",
+        "_most",
         "_since",
         "has_answered",
         "is_frequent",
@@ -174,7 +165,7 @@ class Destination:
         self.key = ("" if suspension else transport, next_hop)
         self.settings = settings
         self.window = settings.window
-        self.jobs: deque[Job] = deque()
+        self.jobs: deque[_Job] = deque()
         self.waiting = 0  # recipients
         self.running = 0  # requests
         self.paused = False  # between two deliveries that destination_rate_delay keeps apart
@@ -184,12 +175,13 @@ class Destination:
         self.has_answered = False  # since it was found, or revived
         self.is_frequent = False  # it had mail a moment before
         self.warned_at = -inf
+        self._most = settings.recipient_limit or sys.maxsize  # recipients of one request
         self._finished = 0.0
         self._since = now
 
     def add(self, active: ActiveMessage, recipients: Sequence[Recipient]) -> None:
         """Let a message wait for its turn."""
-        self.jobs.append(Job(active, recipients))
+        self.jobs.append((active, recipients, 0))
         self.waiting += len(recipients)
 
     @property
@@ -213,15 +205,15 @@ class Destination:
 
         :raises IndexError: when nobody waits.
         """
-        job = self.jobs.popleft()
-        end = job.taken + (self.settings.recipient_limit or len(job.recipients))
-        recipients = tuple(job.recipients[job.taken : end])
-        if end < len(job.recipients):
-            job.taken = end
-            self.jobs.append(job)
+        active, recipients, taken = self.jobs.popleft()
+        if len(recipients) > self._most:  # it takes several requests
+            end = taken + self._most
+            if end < len(recipients):
+                self.jobs.append((active, recipients, end))
+            recipients = recipients[taken:end]
         self.waiting -= len(recipients)
         self.running += 1
-        return job.active, recipients
+        return active, tuple(recipients)
 
     def ended(self) -> None:
         """Note that a request is over."""

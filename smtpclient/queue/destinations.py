@@ -71,16 +71,18 @@ class Destinations:
 
     def find(self, transport: str, next_hop: str) -> Destination:
         """The destination of a route."""
-        now = self._clock.seconds()
         if self._dead:
-            self._revive_due(now)
+            self._revive_due(self._clock.seconds())
         destination = self._known.get((transport, next_hop))
         if destination is None:
+            now = self._clock.seconds()
             destination = Destination(transport, next_hop, self._settings(transport), now)
             destination.is_frequent = self._done.pop(destination.key, -inf) + BACK_TO_BACK >= now
             self._known[transport, next_hop] = destination
-        elif destination.suspension is not None and destination.suspended_until <= now:
+        elif destination.suspension is not None and destination.suspended_until <= self._clock.seconds():
             self._revive(destination)
+            if destination.jobs:  # with nothing to do it would be forgotten, and somebody is about to give it mail
+                self.update(destination)
         return destination
 
     def get(self, transport: str, next_hop: str) -> Destination | None:
@@ -91,6 +93,11 @@ class Destinations:
     def some_are_dead(self) -> bool:
         """Whether there are destinations that are not contacted for now."""
         return bool(self._dead)
+
+    @property
+    def some_wait_for_a_turn(self) -> bool:
+        """Whether there are destinations that may start something, once there is a slot for them."""
+        return bool(self._untouched or self._busy or self._suspended)
 
     def refusing(self, failure: SiteFailure) -> Destination:
         """A destination that is not contacted, whatever happens: its mail is deferred with this failure."""
@@ -143,7 +150,7 @@ class Destinations:
             else:
                 turn = self._busy if destination.running else self._untouched
         # After a clear() its place may be another's.
-        elif destination.idle() and self._known.get(destination.key) is destination:
+        elif not destination.jobs and destination.idle() and self._known.get(destination.key) is destination:
             del self._known[destination.key]
             self._note_done(destination.key)
         if turn is not destination.turn:

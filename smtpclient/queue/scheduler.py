@@ -21,7 +21,7 @@ Known limits: a message is read whole, so one of a million recipients is in memo
 is one pause of the reactor, about 50 ms for 50,000.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -163,21 +163,25 @@ class Scheduler:
         :param expire: do not try it; report what remains as failed.
         :raises ValueError: when it is active already.
         """
-        queue_id = message.envelope.queue_id
+        envelope, recipients, count = message.envelope, message.recipients, len(message.recipients)
+        queue_id = envelope.queue_id
         if queue_id in self._active:
             raise ValueError(f"{queue_id} is active already")
-        now = self._clock.seconds()
-        active = ActiveMessage(message, self._content(message.envelope), now, fresh, expire)
+        active = ActiveMessage(message, self._content(envelope), self._clock.seconds(), fresh, expire)
         self._active[queue_id] = active
-        self.admission.recipients += len(message.recipients)
-        if fresh and len(message.recipients) <= _SLICE:
-            groups: _Groups = {}
-            self._group(active, message.recipients, groups)
-            for key, recipients in groups.items():
-                self._enqueue(active, key, recipients)
-            self._activated(active)
-        else:
+        self.admission.recipients += count
+        if not count:
+            self._announce(active)
+        if not fresh or count > _SLICE:
+            active.running += 1  # the activation counts as a request
             self._dispatch.spawn(self._activate_in_turns(active))
+            return
+        if count == 1:
+            self._enqueue(active, self._key(active, recipients[0]), recipients)
+        else:
+            for key, group in self._grouped(active, recipients, {}).items():
+                self._enqueue(active, key, group)
+        self._activated(active)
 
     async def _activate_in_turns(self, active: ActiveMessage) -> None:
         """Activate a message that has a past, or is too big for one turn of the reactor."""
@@ -186,10 +190,10 @@ class Scheduler:
         for start in range(0, len(everybody), _SLICE):
             if start:
                 await deferLater(self._clock, 0)
-            self._group(active, everybody[start : start + _SLICE], groups)
+            self._grouped(active, everybody[start : start + _SLICE], groups)
         # A message that is only put back keeps what is known of why it waits.
-        admits = self.admission.admits
-        if not active.fresh and any(admits(active, self._find(key), len(groups[key])) for key in groups):
+        room = self.admission.room
+        if not active.fresh and any(room(active, self._find(key), len(groups[key])) > 0 for key in groups):
             await self._completion.begin(active.queue_id)
         for number, (key, recipients) in enumerate(groups.items(), 1):
             if self._dispatch.stopped:
@@ -198,55 +202,61 @@ class Scheduler:
             if number % _SLICE == 0:
                 self._dispatch.start()
                 await deferLater(self._clock, 0)
+        active.running -= 1
         self._activated(active)
 
-    def _group(self, active: ActiveMessage, recipients: tuple[Recipient, ...], groups: _Groups) -> None:
-        """Find out where the mail of some recipients goes."""
-        sender = active.message.envelope.sender
+    def _grouped(self, active: ActiveMessage, recipients: Sequence[Recipient], groups: _Groups) -> _Groups:
+        """Some recipients, put into groups by where their mail goes."""
         for recipient in recipients:
-            key: _Key = _EXPIRE
-            if not active.expire:
-                try:
-                    route = self._route(recipient, sender)
-                    key = (route.transport, route.next_hop)
-                except Exception as error:
-                    words = f"cannot route <{external(recipient.address)}>: {str(error) or type(error).__name__}"
-                    self._maillog.warning("qmgr", words, active.queue_id)
-                    key = _NO_ROUTE
-            groups.setdefault(key, []).append(recipient)
+            groups.setdefault(self._key(active, recipient), []).append(recipient)
+        return groups
+
+    def _key(self, active: ActiveMessage, recipient: Recipient) -> _Key:
+        """Where the mail of a recipient goes."""
+        if active.expire:
+            return _EXPIRE
+        try:
+            route = self._route(recipient.address, active.message.envelope.sender)
+            return route.transport, route.next_hop
+        except Exception as error:
+            words = f"cannot route <{external(recipient.address)}>: {str(error) or type(error).__name__}"
+            self._maillog.warning("qmgr", words, active.queue_id)
+            return _NO_ROUTE
 
     def _find(self, key: _Key) -> Destination:
         return self._destinations.refusing(key) if isinstance(key, SiteFailure) else self._destinations.find(*key)
 
-    def _enqueue(self, active: ActiveMessage, key: _Key, recipients: list[Recipient]) -> None:
+    def _enqueue(self, active: ActiveMessage, key: _Key, recipients: Sequence[Recipient]) -> None:
         """Let recipients wait at their destination, if there is room for them."""
-        destination = self._find(key)
-        if not self.admission.admits(active, destination, len(recipients)):
-            self.admission.hold_back(active, destination, len(recipients))
-        else:
-            if not active.announced:
-                self._announce(active)
-            if len(recipients) > 1:
-                recipients.sort(key=_by_domain)
-            destination.add(active, recipients)
-            self.admission.watch(destination)
-        self._destinations.update(destination)
+        destination, count, admission = self._find(key), len(recipients), self.admission
+        room = admission.room(active, destination, count)
+        if room <= 0:
+            admission.hold_back(active, destination, count)
+            self._destinations.update(destination)
+            return
+        if not active.announced:
+            self._announce(active)
+        destination.add(active, recipients if count == 1 else sorted(recipients, key=_by_domain))
+        admission.watch(destination, room)
+        if len(destination.jobs) == 1:  # where others wait already, it has its place among the turns
+            self._destinations.update(destination)
 
     def _activated(self, active: ActiveMessage) -> None:
         """Every recipient waits, or is held back."""
-        if not active.message.recipients:
-            self._announce(active)
-        active.running -= 1
-        if self._finished(active):
-            self._dispatch.spawn(self._complete(active))
-        self._dispatch.start()
+        dispatch = self._dispatch
+        if dispatch.stopped or not active.waiting:
+            completion = self._complete(active)
+            if completion is not None:
+                dispatch.spawn(completion)
+        if self._destinations.some_wait_for_a_turn:
+            dispatch.start()
 
     def _announce(self, active: ActiveMessage) -> None:
         active.announced = True
-        envelope = active.message.envelope
-        count = len(active.message.recipients) + active.message.finished
+        message = active.message
+        envelope, count = message.envelope, len(message.recipients) + message.finished
         words = f"from=<{external(envelope.sender)}>, size={envelope.size}, nrcpt={count} (queue active)"
-        self._maillog.info("qmgr", words, envelope.queue_id)
+        self._maillog.info("qmgr", words, active.queue_id)
 
     # -- a message goes out ---------------------------------------------------------------------------------------
 
@@ -259,9 +269,9 @@ class Scheduler:
         :param delivered: how many recipients, none of them to be reported.
         :return: False when the file has more to say, or cannot be removed; the recipients are to be marked then.
         """
-        if not self.needs_only(queue_id, delivered):
+        active = self._active.get(queue_id)
+        if active is None or not active.needs_only(delivered):
             return False
-        active = self._active[queue_id]
         active.removed = self._completion.remove_early(queue_id)
         return active.removed
 
@@ -280,21 +290,25 @@ class Scheduler:
         if self._active.get(active.queue_id) is not active:
             return None  # it was dropped: the delivery went on although it was broken off
         self.admission.count_off(active, recipients)
-        return self._complete(active) if self._finished(active) else None
+        return self._complete(active)
 
-    def _finished(self, active: ActiveMessage) -> bool:
-        """Whether this was the last of a message's requests; what completes the message is then to be called."""
+    def _complete(self, active: ActiveMessage) -> Coroutine[Deferred[Any], Any, None] | None:
+        """Complete a message, if this was the last of its requests; what is left to be done for that, if anything."""
         if active.running or active.ending:
-            return False
-        if active.interrupted or active.waiting:
+            return None
+        if active.waiting or active.interrupted:
             # Requests that will not be made: the file stays in active/, and the next start puts it back.
             if self._dispatch.stopped:
                 self._drop(active)
-            return False
+            return None
         active.ending = True
-        return True
+        if not active.removed:
+            return self._end(active)
+        self._completion.removed(active.queue_id)
+        self._drop(active)
+        return None
 
-    async def _complete(self, active: ActiveMessage) -> None:
+    async def _end(self, active: ActiveMessage) -> None:
         """Let completion decide, and forget the message."""
         untried = active.held_back > 0 and active.held_back == len(active.message.recipients)
         try:
@@ -314,7 +328,8 @@ class Scheduler:
         if self._active.get(active.queue_id) is not active:
             return
         del self._active[active.queue_id]
-        self.admission.count_off(active, active.counted)
+        if active.counted:
+            self.admission.count_off(active, active.counted)
         self._on_room()
         while self._drained and not self._active:
             self._drained.pop().callback(None)
@@ -331,7 +346,8 @@ class Scheduler:
         """
         self._dispatch.stop()
         for active in list(self._active.values()):
-            self._finished(active)
+            if not active.running and not active.ending:
+                self._drop(active)
         if self._active:
             drained: Deferred[None] = Deferred()
             self._drained.append(drained)

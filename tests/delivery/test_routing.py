@@ -205,6 +205,15 @@ class TransportMaps(RoutingCase):
             ["bare", "domain", "full", "domain", "bare", "star", "star"],
         )
 
+    def test_a_user_here_is_not_taken_for_a_domain(self) -> None:
+        """An address without a domain is one of ``myorigin``, also where a domain of its name is remembered."""
+        routing = self.routing()
+        asked = ("x@site.test", "site.test", "x@site.test", "x@SITE.test.", "x@", "x@site.test")
+        self.assertEqual(
+            [routing.route(recipient, "").next_hop for recipient in asked],
+            ["site.test", "mail.example.com", "site.test", "site.test", "mail.example.com", "site.test"],
+        )
+
     def test_a_remembered_route_follows_its_table(self) -> None:
         """A change of the file is a change of the route."""
         path = self.mktemp()

@@ -12,11 +12,13 @@ from zope.interface import implementer, provider
 
 from smtpclient.delivery.routing import Route
 from smtpclient.interfaces import IContentReader, IMessageContent
+from smtpclient.mail.address import domain_of
 from smtpclient.mail.envelope import Envelope, QueuedMessage, Recipient
 from smtpclient.mail.outcome import Disposition, Outcome, SiteFailure
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import Tally
+from smtpclient.queue.admission import RouteTo
 from smtpclient.queue.completion import Completion, Ending
 from smtpclient.queue.concurrency import ConcurrencyLimits
 from smtpclient.queue.destination_queue import LOCAL, TransportSettings
@@ -142,6 +144,7 @@ class Ends:
         self.begun: list[str] = []
         self.tallies: dict[str, Tally] = {}
         self.postponed: dict[str, float] = {}
+        self.removals: list[str] = []
         self.begin_waits: Deferred[None] | None = None
         self.finish_waits: Deferred[None] | None = None
         self.error: Exception | None = None
@@ -160,6 +163,10 @@ class Ends:
         if self.error is not None:
             raise self.error
         return Ending.DEFERRED if tally.remaining else Ending.REMOVED
+
+    def removed(self, queue_id: str) -> None:
+        """Note it."""
+        self.removals.append(queue_id)
 
     def postpone(self, queue_id: str, due: float) -> Ending:
         """Note it."""
@@ -190,10 +197,11 @@ def turn(clock: Clock) -> None:
             function(*args, **keywords)
 
 
-def by_domain(recipient: Recipient, sender: str) -> Route:
+def by_domain(recipient: str, sender: str) -> Route:
     """Everybody's mail goes to their domain; ``user@TRANSPORT--rest`` goes by that transport."""
-    transport, dashes, rest = recipient.domain.partition("--")
-    return Route(transport, rest) if dashes else Route("smtp", recipient.domain)
+    domain = domain_of(recipient)
+    transport, dashes, rest = domain.partition("--")
+    return Route(transport, rest) if dashes else Route("smtp", domain)
 
 
 class Scene:
@@ -202,7 +210,7 @@ class Scene:
     def __init__(
         self,
         settings: SchedulerSettings = DEFAULTS,
-        route: Callable[[Recipient, str], Route] = by_domain,
+        route: RouteTo = by_domain,
         read: Callable[[str], QueuedMessage] | None = None,
     ) -> None:
         self.clock = Clock()

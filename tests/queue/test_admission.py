@@ -3,7 +3,6 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.delivery.routing import Route
-from smtpclient.mail.envelope import Recipient
 from smtpclient.queue.admission import UNTRIED
 from smtpclient.queue.glimpse import Glimpse
 from tests.queue.scheduling import Scene, by_domain, sent, unreachable, windows
@@ -86,7 +85,7 @@ class Folder(SynchronousTestCase):
         """It is claimed, and its recipients hear why they wait."""
         broken = [False]
 
-        def route(recipient: Recipient, sender: str) -> Route:
+        def route(recipient: str, sender: str) -> Route:
             if broken[0]:
                 raise OSError("the table is gone")
             return by_domain(recipient, sender)

@@ -105,7 +105,7 @@ class NoDisk:
 class Scene:
     """Completion with stand-ins around it; ``calls`` is what it did, in order."""
 
-    def __init__(self, ended: Callable[[Tally, Ending], object] | None = None) -> None:
+    def __init__(self, ended: Callable[[str, Ending], object] | None = None) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.log = Log(self.clock)
@@ -367,14 +367,16 @@ class OtherEnds(SynchronousTestCase):
         """After it has happened; an observer that raises costs nothing."""
         seen: list[tuple[str, Ending, list[str]]] = []
 
-        def ended(of: Tally, ending: Ending) -> None:
-            seen.append((of.message.envelope.queue_id, ending, list(scene.calls)))
+        def ended(queue_id: str, ending: Ending) -> None:
+            seen.append((queue_id, ending, list(scene.calls)))
             raise RuntimeError("observer")
 
         scene = Scene(ended)
         self.assertEqual(scene.finish(tally(sent=1)), Ending.REMOVED)
         self.assertEqual(seen, [("A1", Ending.REMOVED, ["remove A1"])])
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        scene.completion.removed("A2")
+        self.assertEqual(seen[1:], [("A2", Ending.REMOVED, ["remove A1"])])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
 
 
 class RealFiles(SynchronousTestCase):

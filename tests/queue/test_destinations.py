@@ -20,6 +20,7 @@ from smtpclient.queue.destination_queue import (
     TransportSettings,
 )
 from smtpclient.queue.destinations import Destinations
+from smtpclient.queue.spare_time import BATCH
 from tests.queue.scheduling import DOWN, NOW, message
 
 ONE = TransportSettings(ConcurrencyLimits(1, 1))
@@ -290,6 +291,20 @@ class Turns(SynchronousTestCase):
         self.clock.advance(100)
         self.assertIsNone(self.destinations.find("smtp", "short").suspension)
         self.assertIsNotNone(self.destinations.find("smtp", "long").suspension)
+
+    def test_its_mail_does_not_wait_for_spare_time_any_more(self) -> None:
+        """What waited already when more came is delivered at once, in the turn of a destination like others."""
+        self.settings = ONE
+        long, short = self.mail("long", 1), self.mail("short", 2)
+        self.start(2)
+        for destination, time in ((long, 300.0), (short, 60.0)):
+            self.destinations.failed(destination, DOWN, time)
+            self.end(destination)
+        self.clock.advance(100)
+        self.destinations.find("smtp", "short")
+        for _ in range(BATCH):
+            self.destinations.spare_time.begin()
+        self.assertEqual(self.start(5), ["short"])
 
     def test_mail_that_waits_when_the_time_is_over_is_delivered(self) -> None:
         """A destination revives at its turn, too; then its window holds again."""

@@ -28,7 +28,7 @@ class EarlyRemoval(SynchronousTestCase):
         scene.accept("A1", "x@dest.example", "y@dest.example")
         self.assertEqual(self.removed(scene, 2), (True, ["A1"]))
         scene.agent.finish(sent)
-        self.assertTrue(scene.ends.tallies["A1"].removed)
+        self.assertEqual((scene.ends.removals, scene.ends.tallies, len(scene.scheduler)), (["A1"], {}, 0))
 
     def test_not_while_somebody_is_left(self) -> None:
         """One of two."""
