@@ -14,7 +14,7 @@ Does not: judge names (``smtpclient.dns.name``), follow aliases (``smtpclient.dn
 
 import socket
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Types and the one class that records may be of (RFC 1035 section 3.2.2, RFC 3596, RFC 6698).
 A, CNAME, SOA, MX, AAAA, TLSA = 1, 5, 6, 15, 28, 52
@@ -53,8 +53,7 @@ class MalformedReply(ValueError):
     """The bytes are no DNS message, or one that contradicts itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceRecord:
+class ResourceRecord(NamedTuple):
     """
     One record of an answer.
 
@@ -69,8 +68,7 @@ class ResourceRecord:
     data: RecordData
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """
     What a name server said.
 
