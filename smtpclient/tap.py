@@ -7,6 +7,7 @@ under its final identity. Both ``twistd`` and ``twist`` work.
 """
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
@@ -14,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from smtpclient.config.options import Options
 from smtpclient.outbound import Outbound
-from smtpclient.preload import preload
+from smtpclient.preload import LatePreload, preload
 from smtpclient.queue import descriptors
 from smtpclient.queue.spool import SpoolError
 from smtpclient.queue.trigger import TriggerError
@@ -76,8 +77,17 @@ def makeService(options: Options) -> IService:
             _listen(outbound, reactor, options)
     except (OSError, ValueError) as why:
         sys.exit(f"smtpclient: {why}")
-    preload()
+    if _shuts_itself_in(options):
+        preload()
+    else:
+        LatePreload(reactor).setServiceParent(outbound)
     return outbound
+
+
+def _shuts_itself_in(options: Options) -> bool:
+    """Whether twistd is about to change root or user, so that nothing can be loaded any more; twist never does."""
+    twistd: Mapping[str, object] = options.parent or {}
+    return any(twistd.get(name) is not None for name in ("chroot", "uid", "gid"))
 
 
 def _listen(outbound: TwistdOutbound, reactor: Any, options: Options) -> None:

@@ -89,6 +89,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "config.tables",
         "queue.files",
         "tls.certificate",
+        "tls.session_end",
         "tls.chain",
     ),
     # 2: the seams; what parameters, options and next hops mean

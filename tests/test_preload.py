@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient import preload
-from smtpclient.preload import modules
+from smtpclient.preload import DELAY, LatePreload, modules
 from tests.service.installed import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,3 +43,44 @@ class Preload(SynchronousTestCase):
             if path.name not in ("__init__.py", "__main__.py") and "command" not in path.relative_to(ROOT).parts[:2]
         }
         self.assertEqual(files - set(modules()), set())
+
+
+class Later(SynchronousTestCase):
+    """While the service runs."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.loaded: list[int] = []
+        self.patch(preload, "pieces", self.pieces)
+        self.service = LatePreload(self.clock)
+
+    def pieces(self) -> Iterator[None]:
+        """Three modules, the last of which is not there."""
+        for number in (1, 2):
+            self.loaded.append(number)
+            yield
+        raise ModuleNotFoundError("the third")
+
+    def test_after_a_while(self) -> None:
+        """Nothing is loaded at first; then it is, and what cannot be loaded is told."""
+        self.service.startService()
+        self.clock.advance(DELAY - 1)
+        self.assertEqual(self.loaded, [])
+        self.clock.pump([1] * 10)
+        self.assertEqual(self.loaded, [1, 2])
+        self.assertEqual([str(error.value) for error in self.flushLoggedErrors(ModuleNotFoundError)], ["the third"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopped_before(self) -> None:
+        """A service that is stopped before that leaves no timer."""
+        self.service.startService()
+        self.service.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopped_meanwhile(self) -> None:
+        """One that is stopped meanwhile loads no more."""
+        self.service.startService()
+        self.clock.pump([DELAY, 0.01])
+        self.service.stopService()
+        self.clock.pump([1] * 10)
+        self.assertEqual((self.loaded, self.clock.getDelayedCalls()), ([1], []))

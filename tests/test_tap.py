@@ -15,6 +15,7 @@ from smtpclient import tap
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Delays, Disposition, Outcome
 from smtpclient.observe.metrics import Metrics
+from smtpclient.preload import LatePreload
 from smtpclient.queue.destination_queue import DestinationState
 
 
@@ -47,6 +48,18 @@ class StartTests(SynchronousTestCase):
     def test_an_endpoint_that_makes_no_sense_is_named(self) -> None:
         """``--submission`` with something that is no endpoint ends the program with its text."""
         self.assertIn("'harbour:7'", self.refused("--submission", "harbour:7"))
+
+    def test_when_code_is_loaded(self) -> None:
+        """At once where twistd is about to change root or user, else while the service runs."""
+        loaded: list[str] = []
+        found = {}
+        for name in ("chroot", "uid", "gid", "pidfile"):
+            self.patch(tap, "preload", lambda name=name: loaded.append(name))
+            parsed = options("--queue-directory", self.mktemp(), "--maillog-file", self.mktemp())
+            parsed.parent = {"chroot": None, "uid": None, "gid": None, name: 0}
+            found[name] = [type(part) for part in tap.makeService(parsed)].count(LatePreload)
+        self.assertEqual(loaded, ["chroot", "uid", "gid"])
+        self.assertEqual(found, {"chroot": 0, "uid": 0, "gid": 0, "pidfile": 1})
 
     def test_a_queue_directory_that_cannot_be_made_ends_the_program_in_words(self) -> None:
         """The start says which directory and what to do; no traceback."""

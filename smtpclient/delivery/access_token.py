@@ -21,16 +21,13 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
 
 from smtpclient import program
+from smtpclient.delivery.credentials import NoToken
 from smtpclient.program import Run
 
 AT_ONCE = 5
 OUTPUT_LIMIT = 64 * 1024
 # A token is fetched anew so long before its end, seconds, or a tenth of its life.
 MARGIN = 60.0
-
-
-class NoToken(Exception):
-    """There is no token; the text says why, and holds nothing of what the program said."""
 
 
 @dataclass(frozen=True, slots=True)

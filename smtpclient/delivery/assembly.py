@@ -12,10 +12,11 @@ Does not: take the queue directory over, schedule, or complete messages.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random, SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import CancelledError
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -24,7 +25,6 @@ from smtpclient import memory
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.connector import Connector, ConnectorSettings
-from smtpclient.delivery.domain_tls import DomainTls
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.places import Places
@@ -55,7 +55,24 @@ from smtpclient.report.settings import ReportSettings
 from smtpclient.smtp.settings import DialogueSettings
 from smtpclient.smtp.status_filter import StatusFilter
 
+if TYPE_CHECKING:
+    from smtpclient.delivery.domain_tls import DomainTls
+
 _THREADS = 8
+
+
+class NoDomainTls:
+    """In place of ``DomainTls`` where nobody wants to know what domains say: there is nothing to do."""
+
+    def start(self) -> None:
+        """Deliveries begin."""
+
+    async def close(self) -> None:
+        """Nothing is under way."""
+
+    def chores(self, submit: Callable[[str, Sequence[str], bytes], Awaitable[object]]) -> IService:
+        """There are none."""
+        return MultiService()
 
 
 class Delivery:
@@ -170,9 +187,10 @@ class Delivery:
         def lookup(settings: ExchangerSettings) -> ExchangerLookup:
             return ExchangerLookup(resolver, settings, self.random, native, own, self._warn)
 
-        self.domains = DomainTls(parameters, resolver, self.files, reactor, self.random, self._maillog)
+        domains = self._new_domains(resolver)
+        self.domains = domains or NoDomainTls()
         hosts = lookup(ExchangerSettings.from_parameters(parameters))
-        means = self._new_means(parameters, resolver, hosts, self.domains)
+        means = self._new_means(parameters, resolver, hosts, domains)
         parameters = parameters.as_lmtp()
         # At an LMTP server's port our own address means no loop.
         hosts = lookup(ExchangerSettings.from_parameters(parameters, frozenset()))
@@ -188,12 +206,22 @@ class Delivery:
         )
         return Agent(dataclasses.replace(means, lmtp=lmtp))
 
+    def _new_domains(self, resolver: IResolver) -> "DomainTls | None":
+        """What domains say about TLS; None: nobody wants to know."""
+        parameters = self._parameters
+        if parameters.text("smtp_mta_sts") == "none" and not parameters.boolean("smtp_tls_reporting"):
+            return None
+        # It talks to web servers; what that takes is a quarter of all that would be imported.
+        from smtpclient.delivery.domain_tls import DomainTls  # noqa: PLC0415
+
+        return DomainTls(parameters, resolver, self.files, self._reactor, self.random, self._maillog)
+
     def _new_means(
         self,
         parameters: Parameters,
         resolver: IResolver,
         lookup: ExchangerLookup,
-        domains: DomainTls | None = None,
+        domains: "DomainTls | None" = None,
     ) -> Means:
         reactor = self._reactor
         filters = parameters.tables("smtp_delivery_status_filter")

@@ -27,8 +27,8 @@ these each time.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -53,8 +53,7 @@ _NOTHING = Terms("", CLEAR)
 Line = Channel | Session | Unreachable | Shortage
 
 
-@dataclass(frozen=True, slots=True)
-class Called:
+class Called(NamedTuple):
     """
     One address, and what became of calling it.
 
@@ -68,8 +67,7 @@ class Called:
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """
     What calls are made with; what is remembered and counted in it is the same for all calls of an agent.
 

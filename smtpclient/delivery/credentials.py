@@ -22,6 +22,10 @@ from smtpclient.config.tables import Tables
 from smtpclient.mail import address
 
 
+class NoToken(Exception):
+    """There is no token where one is to be sent; the text says why, and holds nothing secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """

@@ -8,11 +8,10 @@ one that does, and that we have an entry for, anything but a login that worked e
 
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.delivery.access_token import NoToken, TokenCommand, TokenSettings
-from smtpclient.delivery.credentials import CredentialLookup, CredentialSettings, Entry
+from smtpclient.delivery.credentials import CredentialLookup, CredentialSettings, Entry, NoToken
 from smtpclient.mail.outcome import Peer
 from smtpclient.observe.maillog import MailLog
 from smtpclient.smtp import sasl, verdict
@@ -26,6 +25,9 @@ from smtpclient.smtp.sasl import NoMechanism, Protection, SaslPolicy, Server
 from smtpclient.smtp.verdict import Verdict
 from smtpclient.tls.binding import channel_binding
 from smtpclient.tls.handshake import Securing
+
+if TYPE_CHECKING:
+    from smtpclient.delivery.access_token import TokenCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Logins:
         settings: LoginSettings,
         maillog: MailLog,
         random: Random,
-        tokens: TokenCommand | None = None,
+        tokens: "TokenCommand | None" = None,
         compute: Compute = directly,
     ) -> None:
         self.lookup = lookup
@@ -89,17 +91,12 @@ class Logins:
         :param reactor: starts the program for tokens, and times it.
         :raises ValueError: when they make no sense, in words for the operator.
         """
-        token_settings = TokenSettings(
-            parameters.text("smtp_sasl_token_command"),
-            parameters.seconds("smtp_sasl_token_lifetime"),
-            parameters.seconds("smtp_sasl_token_timeout"),
-        )
         return cls(
             CredentialLookup(CredentialSettings.from_parameters(parameters)),
             LoginSettings.from_parameters(parameters),
             maillog,
             random,
-            TokenCommand(token_settings, reactor, reactor) if token_settings.command else None,
+            _tokens(parameters, reactor),
             compute,
         )
 
@@ -199,6 +196,17 @@ class Login:
         if tokens is None or self.entry.password:
             return self.entry.password
         return await tokens.token(self.username, peer.host)
+
+
+def _tokens(parameters: Parameters, reactor: Any) -> "TokenCommand | None":
+    command = parameters.text("smtp_sasl_token_command")
+    lifetime, timeout = parameters.seconds("smtp_sasl_token_lifetime"), parameters.seconds("smtp_sasl_token_timeout")
+    if not command:
+        return None
+    # What it takes to run programs, only where there is one.
+    from smtpclient.delivery.access_token import TokenCommand, TokenSettings  # noqa: PLC0415
+
+    return TokenCommand(TokenSettings(command, lifetime, timeout), reactor, reactor)
 
 
 def protection(channel: Channel, securing: Securing | None) -> Protection:

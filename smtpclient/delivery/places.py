@@ -17,6 +17,7 @@ Known limits: a connection that was closed here may stand at the server for a ro
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 
@@ -29,8 +30,7 @@ from smtpclient.tls.policy import TlsPolicy
 Where = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """
     What is asked of a session.
 

@@ -17,8 +17,8 @@ Promises: a parked session that ends, or says anything unasked, is forgotten at 
 Does not: make sessions, or look into them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from twisted.internet.defer import Deferred
@@ -64,12 +64,6 @@ class PoolSettings:
         )
 
 
-@dataclass(slots=True, eq=False)
-class _Parked:
-    session: Session
-    until: float
-
-
 class Pool:
     """
     The parked sessions of one agent.
@@ -83,7 +77,7 @@ class Pool:
         self._clock = clock
         self.places = places or Places()
         self.places.idle = self._make_room
-        self._parked: dict[Key, list[_Parked]] = {}
+        self._parked: dict[Key, dict[Session, float]] = {}  # and until when each may wait
         self._timer: IDelayedCall | None = None
         self._rings = inf  # when it does
         self._leaving: set[Deferred[None]] = set()
@@ -101,11 +95,11 @@ class Pool:
         demand = settings.on_demand and (len(self._parked.get(key, ())) < backlog or self.places.is_wanted(session))
         if not demand and next_hop.lower() not in settings.destinations:
             return False
-        if settings.uses and session.uses >= settings.uses:
+        if self._closing or (settings.uses and session.uses >= settings.uses):
             return False
-        if session.is_spent or not session.may_be_shared:
+        if session.is_spent or not session.may_be_shared or not session.channel.usable:
             return False
-        return not self._closing and self._time_left(session) > 0 and session.channel.usable
+        return session.opened + settings.lifetime > self._clock.seconds()
 
     def park(self, key: Key, session: Session) -> None:
         """Keep a session for the next message under the key, or for who waits for one like it."""
@@ -113,16 +107,17 @@ class Pool:
             if not self.places.hand_over(session):
                 self._dismiss(session, patient=False)
             return
-        until = self._clock.seconds() + max(min(self._settings.idle, self._time_left(session)), 0.0)
-        self._parked.setdefault(key, []).append(_Parked(session, until))
+        settings = self._settings
+        until = min(self._clock.seconds() + settings.idle, session.opened + settings.lifetime)
+        self._parked.setdefault(key, {})[session] = until
         if until < self._rings:
             self._ring_at(until)
-        session.channel.on_idle_input = self._forgetting(key, session)
+        session.channel.on_idle_input = partial(self._forget, key, session)
 
     def take(self, key: Key) -> Session | None:
         """A session under the key that stands, the one used last; or None."""
         while waiting := self._parked.get(key):
-            session = self._release(key, waiting, waiting[-1])
+            session = self._release(key, next(reversed(waiting)))
             if session.channel.usable:
                 return session
             session.channel.abort()
@@ -142,28 +137,18 @@ class Pool:
     def _make_room(self, where: Where, terms: Terms | None) -> Session | None:
         """Give a session to this address that is what is asked for; or close another one there, if there is one."""
         there = [
-            (key, parked)
-            for key, waiting in self._parked.items()
-            for parked in waiting
-            if where_of(parked.session) == where
+            (key, session) for key, waiting in self._parked.items() for session in waiting if where_of(session) == where
         ]
-        for key, parked in there:
-            if parked.session.channel.usable and self.places.fits(parked.session, terms):
-                return self._release(key, self._parked[key], parked)
+        for key, session in there:
+            if session.channel.usable and self.places.fits(session, terms):
+                return self._release(key, session)
         if there:
-            key, parked = there[0]
-            self._dismiss(self._release(key, self._parked[key], parked), patient=False)
+            self._dismiss(self._release(*there[0]), patient=False)
         return None
 
-    def _time_left(self, session: Session) -> float:
-        return session.opened + self._settings.lifetime - self._clock.seconds()
-
-    def _forgetting(self, key: Key, session: Session) -> Callable[[], None]:
-        def forget() -> None:
-            self._remove(key, session)
-            session.channel.abort()
-
-        return forget
+    def _forget(self, key: Key, session: Session) -> None:
+        self._release(key, session)
+        session.channel.abort()
 
     def _ring_at(self, moment: float) -> None:
         """Have one timer for all: most sessions are taken long before their time is over."""
@@ -179,9 +164,9 @@ class Pool:
         self._timer = None
         limit = max(self._clock.seconds(), self._rings) + _EARLY
         for key, waiting in list(self._parked.items()):
-            for parked in [parked for parked in waiting if parked.until <= limit]:
-                self._dismiss(self._release(key, waiting, parked), patient=True)
-        self._ring_at(min((parked.until for waiting in self._parked.values() for parked in waiting), default=inf))
+            for session in [session for session, until in waiting.items() if until <= limit]:
+                self._dismiss(self._release(key, session), patient=True)
+        self._ring_at(min((until for waiting in self._parked.values() for until in waiting.values()), default=inf))
 
     def _dismiss(self, session: Session, *, patient: bool) -> None:
         leaving = Deferred.fromCoroutine(_leave(session, patient=patient))
@@ -193,16 +178,13 @@ class Pool:
         self._leaving.discard(leaving)
         return result
 
-    def _remove(self, key: Key, session: Session) -> None:
+    def _release(self, key: Key, session: Session) -> Session:
         waiting = self._parked[key]
-        self._release(key, waiting, next(parked for parked in waiting if parked.session is session))
-
-    def _release(self, key: Key, waiting: list[_Parked], parked: _Parked) -> Session:
-        waiting.remove(parked)
+        del waiting[session]
         if not waiting:
             del self._parked[key]
-        parked.session.channel.on_idle_input = None
-        return parked.session
+        session.channel.on_idle_input = None
+        return session
 
 
 async def _leave(session: Session, *, patient: bool) -> None:

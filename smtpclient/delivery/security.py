@@ -8,9 +8,9 @@ for ``minimal_backoff_time`` when they became active, as the trouble may pass. A
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.delivery.domain_tls import DomainTls
 from smtpclient.dns.exchangers import Exchanger, Exchangers
 from smtpclient.interfaces import IResolver
 from smtpclient.mail.envelope import TlsWish
@@ -27,6 +27,9 @@ from smtpclient.tls.policies import NO_WISH, Policies
 from smtpclient.tls.policy import CLEAR, FROM_FALLBACK, PolicyProblem, Requirement, TlsPolicy
 from smtpclient.tls.session_cache import SessionCache
 from smtpclient.tls.settings import TlsSettings
+
+if TYPE_CHECKING:
+    from smtpclient.delivery.domain_tls import DomainTls
 
 IN_CLEAR = replace(CLEAR, source=FROM_FALLBACK)
 
@@ -59,7 +62,7 @@ class Security:
         resolver: IResolver,
         seconds: Callable[[], float],
         maillog: MailLog,
-        domains: DomainTls | None = None,
+        domains: "DomainTls | None" = None,
     ) -> "Security":
         """
         What the parameters ask for. All files are read now.

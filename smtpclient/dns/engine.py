@@ -18,8 +18,8 @@ Known limits: no EDNS, so that answers over 512 bytes cost a TCP connection.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from twisted.internet.defer import DeferredSemaphore
 
@@ -32,8 +32,7 @@ _ANSWERS = (message.NO_ERROR, message.NAME_ERROR)
 _SILENT_FOR = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """
     What became of a question.
 

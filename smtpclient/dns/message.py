@@ -1,9 +1,8 @@
 """
 DNS messages: the query that goes out, and the strict reading of what comes back (RFC 1035 section 4).
 
-Queries are written by :class:`twisted.names.dns.Message`. Answers are read here, because what a stranger sends must
-be read strictly and in bounded time: a message that is cut short, or whose records do not fill their lengths, is
-refused as a whole, what mail has no use for is not looked at, and names have a budget.
+What a stranger sends must be read strictly and in bounded time: a message that is cut short, or whose records do not
+fill their lengths, is refused as a whole, what mail has no use for is not looked at, and names have a budget.
 
 Promises: :func:`belongs` says without reading further whether a datagram can be the answer to a query;
 :func:`read_reply` returns a :class:`Reply` or raises :class:`MalformedReply`, for any bytes, in a few milliseconds
@@ -15,9 +14,11 @@ Does not: judge names (``smtpclient.dns.name``), follow aliases (``smtpclient.dn
 
 import socket
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from twisted.names import dns
+# Types and the one class that records may be of (RFC 1035 section 3.2.2, RFC 3596, RFC 6698).
+A, CNAME, SOA, MX, AAAA, TLSA = 1, 5, 6, 15, 28, 52
+_INTERNET = 1
 
 NO_ERROR = 0
 NAME_ERROR = 3
@@ -34,12 +35,14 @@ RCODES = {
 _HEADER = struct.Struct("!6H")
 _FIXED = struct.Struct("!HHIH")
 _SHORT = struct.Struct("!H")
-_QR, _OPCODE, _AA, _TC, _RA, _AD, _RCODE = 0x8000, 0x7800, 0x0400, 0x0200, 0x0080, 0x0020, 0x000F
+_QUESTION = struct.Struct("!HH")
+_QR, _OPCODE, _AA, _TC = 0x8000, 0x7800, 0x0400, 0x0200
+_RD, _RA, _AD, _RCODE = 0x0100, 0x0080, 0x0020, 0x000F
 _LONGEST_WIRE_NAME = 255
 _MOST_RECORDS = 1000  # of one section; 64 kB have room for six thousand, mail for a few dozen
 _MOST_STEPS = 20_000  # labels and pointers of all names together: a few milliseconds
 _LONGEST_TTL = 0x7FFFFFFF
-_ADDRESS_FAMILIES = {dns.A: (4, socket.AF_INET), dns.AAAA: (16, socket.AF_INET6)}
+_ADDRESS_FAMILIES = {A: (4, socket.AF_INET), AAAA: (16, socket.AF_INET6)}
 _PLAIN_IN_LABEL = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_*")
 _PLAIN = _PLAIN_IN_LABEL | {ord(".")}
 
@@ -50,8 +53,7 @@ class MalformedReply(ValueError):
     """The bytes are no DNS message, or one that contradicts itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceRecord:
+class ResourceRecord(NamedTuple):
     """
     One record of an answer.
 
@@ -66,8 +68,7 @@ class ResourceRecord:
     data: RecordData
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """
     What a name server said.
 
@@ -97,9 +98,9 @@ def encode_query(query_id: int, name: str, record_type: int) -> bytes:
     :param query_id: 0 to 65535, unpredictable.
     :param name: as :func:`smtpclient.dns.name.to_ascii` returns it.
     """
-    query = dns.Message(id=query_id, recDes=1, authenticData=1)
-    query.addQuery(name.encode("ascii"), record_type, dns.IN)
-    return query.toStr()
+    labels = name.encode("ascii").split(b".")
+    question = b"".join(bytes((len(label),)) + label for label in labels if label) + b"\0"
+    return _HEADER.pack(query_id, _RD | _AD, 1, 0, 0, 0) + question + _QUESTION.pack(record_type, _INTERNET)
 
 
 def belongs(query: bytes, data: bytes) -> bool:
@@ -173,7 +174,7 @@ class _Reader:
             end = self._at + length
             if end > len(self._data):
                 raise MalformedReply("record cut short")
-            if record_class == dns.IN:
+            if record_class == _INTERNET:
                 # RFC 2181 section 8: a TTL with the top bit set counts as zero.
                 ttl = ttl if ttl <= _LONGEST_TTL else 0
                 records.append(ResourceRecord(owner, record_type, ttl, self._record_data(record_type, end)))
@@ -188,11 +189,11 @@ class _Reader:
                 raise MalformedReply(f"address of {len(data)} bytes")
             return socket.inet_ntop(family, data)
         value: RecordData = data
-        if record_type == dns.MX:
+        if record_type == MX:
             (preference,) = _SHORT.unpack_from(data)
             self._at += _SHORT.size
             value = (preference, self._name())
-        elif record_type == dns.CNAME:
+        elif record_type == CNAME:
             value = self._name()
         else:
             return value
@@ -235,7 +236,7 @@ class _Reader:
 def _negative_ttl(records: tuple[ResourceRecord, ...]) -> int:
     """The smaller of the SOA record's own TTL and its MINIMUM field, which ends the record."""
     for record in records:
-        if record.record_type == dns.SOA and isinstance(record.data, bytes) and len(record.data) >= 22:
+        if record.record_type == SOA and isinstance(record.data, bytes) and len(record.data) >= 22:
             return min(record.ttl, int.from_bytes(record.data[-4:]))
     return 0
 

@@ -21,7 +21,6 @@ from typing import cast
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.logger import Logger
-from twisted.names import dns
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -34,7 +33,7 @@ from smtpclient.dns.name import is_hostname, to_address, to_ascii
 from smtpclient.dns.transport import QueryTransport
 from smtpclient.interfaces import IResolver
 
-A, MX, AAAA, CNAME, TLSA = dns.A, dns.MX, dns.AAAA, dns.CNAME, 52
+A, MX, AAAA, CNAME, TLSA = message.A, message.MX, message.AAAA, message.CNAME, message.TLSA
 
 _MOST_ALIASES = 10
 _LONGEST_POSITIVE = 86_400.0
@@ -188,7 +187,7 @@ def _follow(names: list[str], records: Iterable[ResourceRecord]) -> float:
     :return: the smallest TTL on the way, seconds.
     :raises _NoEnd: when it leads nowhere.
     """
-    aliases = {r.owner: (str(r.data), r.ttl) for r in records if r.record_type == dns.CNAME}
+    aliases = {r.owner: (str(r.data), r.ttl) for r in records if r.record_type == CNAME}
     shortest = _LONGEST_POSITIVE
     while names[-1] in aliases:
         target, ttl = aliases[names[-1]]

@@ -21,7 +21,6 @@ from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -107,6 +106,9 @@ class QueryTransport:
         return data
 
     async def _ask_stream(self, server: NameServer, query: bytes, timeout: float) -> bytes:
+        # Few answers take TCP, and the module takes 7 ms.
+        from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint  # noqa: PLC0415
+
         endpoint_class = TCP6ClientEndpoint if ":" in server.address else TCP4ClientEndpoint
         # One second more, so that it is always the deadline of the whole that ends an attempt to connect.
         endpoint = endpoint_class(cast(IReactorTCP, self._reactor), server.address, server.port, timeout + 1)

@@ -15,9 +15,8 @@ Does not: validate domains (``smtpclient.dns``), rewrite addresses.
 import re
 from functools import lru_cache
 
-_ATOM = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+)*"
-)
+# What an atom cannot hold; it can hold everything beyond ASCII, and to say so the other way round takes ``re`` 4 ms.
+_ATOM = re.compile(r'[^\x00- "(),.:;<>@\[\\\]\x7f]+(?:\.[^\x00- "(),.:;<>@\[\\\]\x7f]+)*')
 # Surrogates that stand for no byte, see from_bytes, can come from a program only, and have no bytes to be sent as.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")

@@ -36,7 +36,6 @@ from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.files import Files
 from smtpclient.queue.spool import Spool
 from smtpclient.report.bounce import QueueBounces
-from smtpclient.report.command import CommandListener
 from smtpclient.report.defer import QueueDeferrals
 from smtpclient.report.journal import Journal
 from smtpclient.report.log import LogListener
@@ -116,6 +115,9 @@ def _log(arguments: str, surroundings: Surroundings) -> Listener:
 
 
 def _command(arguments: str, surroundings: Surroundings) -> Listener:
+    # What it takes to run programs, only for those who want it.
+    from smtpclient.report.command import CommandListener  # noqa: PLC0415
+
     return CommandListener(arguments, surroundings.reactor, surroundings.clock)
 
 

@@ -8,6 +8,7 @@ sense is as good as none: a server that announces ``SIZE lots`` still gets its m
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from smtpclient.smtp.reply import Reply
 
@@ -17,7 +18,7 @@ _END_OF_KEYWORD = re.compile(r"[ \t=]")
 _SIZE = re.compile(r"[0-9]{1,19}(?!\S)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # what is asked for with every message is found out once
 class Capabilities:
     """
     The extensions that one session may use.
@@ -34,12 +35,12 @@ class Capabilities:
     def __contains__(self, keyword: str) -> bool:
         return keyword in self.keywords
 
-    @property
+    @cached_property
     def pipelining(self) -> bool:
         """RFC 2920."""
         return "PIPELINING" in self.keywords
 
-    @property
+    @cached_property
     def size_limit(self) -> int:
         """The largest message the server takes, in bytes (RFC 1870); 0: it did not say, or there is no fixed limit."""
         found = _SIZE.match(self.keywords.get("SIZE", ""))

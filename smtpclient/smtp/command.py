@@ -18,9 +18,10 @@ from smtpclient.smtp.capability import Capabilities
 
 _XTEXT = re.compile(r"[^!-*,-<>-~]")
 _UXTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")
-_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
+_TYPED_ADDRESS = re.compile(r"([A-Za-z0-9-]+);(.*)", re.S)
 # In a domain, these would end the address and begin a parameter.
 _NOT_IN_DOMAIN = re.compile(r"[ <>]")
+_BODY = {"8bit": " BODY=8BITMIME", "7bit": " BODY=7BIT"}
 
 DATA = b"DATA\r\n"
 RSET = b"RSET\r\n"
@@ -38,7 +39,7 @@ def line(text: str) -> bytes:
 
     :raises UnsafeArgument: when the text holds CR, LF, NUL or another control character.
     """
-    if not address.is_safe(text):
+    if not (text.isprintable() or address.is_safe(text)):  # what is printable is safe, and soon told
         raise UnsafeArgument(text)
     return address.to_bytes(text) + b"\r\n"
 
@@ -101,23 +102,23 @@ def mail_from(
     :param dummy_auth: say ``AUTH=<>`` where we have logged in: it is we who did, not the sender (RFC 4954 section 5).
     :raises UnsafeArgument: when the sender cannot be put in a command.
     """
-    words = [f"MAIL FROM:<{_form(envelope.sender, quote)}>"]
-    if "SIZE" in capabilities and envelope.size:
-        words.append(f"SIZE={envelope.size}")
-    if "8BITMIME" in capabilities and envelope.encoding in ("8bit", "7bit"):
-        words.append("BODY=8BITMIME" if envelope.encoding == "8bit" else "BODY=7BIT")
-    if "SMTPUTF8" in capabilities and needs_smtputf8(envelope, recipients):
-        words.append("SMTPUTF8")
-    if envelope.tls and envelope.tls & TlsWish.REQUIRED and "REQUIRETLS" in capabilities:
-        words.append("REQUIRETLS")
-    if "DSN" in capabilities:
-        if envelope.envelope_id:
-            words.append("ENVID=" + xtext(envelope.envelope_id))
-        if envelope.ret is not Return.UNSPECIFIED:
-            words.append("RET=FULL" if envelope.ret is Return.FULL else "RET=HDRS")
-    if dummy_auth and "AUTH" in capabilities:
-        words.append("AUTH=<>")
-    return line(" ".join(words))
+    text = f"MAIL FROM:<{_form(envelope.sender, quote)}>"
+    offered = capabilities.keywords
+    if envelope.size and "SIZE" in offered:
+        text += f" SIZE={envelope.size}"
+    if envelope.encoding and "8BITMIME" in offered:
+        text += _BODY.get(envelope.encoding, "")
+    if envelope.utf8 and "SMTPUTF8" in offered and needs_smtputf8(envelope, recipients):
+        text += " SMTPUTF8"
+    if envelope.tls and envelope.tls & TlsWish.REQUIRED and "REQUIRETLS" in offered:
+        text += " REQUIRETLS"
+    if envelope.envelope_id and "DSN" in offered:
+        text += " ENVID=" + xtext(envelope.envelope_id)
+    if envelope.ret and "DSN" in offered:
+        text += " RET=FULL" if envelope.ret is Return.FULL else " RET=HDRS"
+    if dummy_auth and "AUTH" in offered:
+        text += " AUTH=<>"
+    return line(text)
 
 
 def rcpt_to(
@@ -134,28 +135,32 @@ def rcpt_to(
     :raises UnsafeArgument: when the recipient cannot be put in a command.
     """
     text = f"RCPT TO:<{_form(recipient.address, quote)}>"
-    if "DSN" in capabilities:
+    if "DSN" in capabilities.keywords:
         text += _dsn_parameters(recipient, original or recipient.original or recipient.address, utf8=utf8)
     return line(text)
 
 
 def _dsn_parameters(recipient: Recipient, original: str, *, utf8: bool) -> str:
-    words = ""
-    kind, semicolon, orcpt = recipient.orcpt.partition(";")
     # Without its type an ORCPT would be a syntax error, and cost the recipient.
-    if not semicolon or not _ADDRESS_TYPE.fullmatch(kind):
+    typed = _TYPED_ADDRESS.fullmatch(recipient.orcpt) if recipient.orcpt else None
+    if typed is not None:
+        kind, orcpt = typed.groups()
+    else:
         orcpt = address.external(original)
         kind = "utf-8" if utf8 and not orcpt.isascii() else "rfc822"
+    words = ""
     if kind.lower() != "utf-8":
-        words += f" ORCPT={kind};{xtext(orcpt)}"
+        words = f" ORCPT={kind};{xtext(orcpt)}"
     elif address.is_utf8(orcpt):
-        words += f" ORCPT={kind};{uxtext(orcpt)}"
-    if recipient.notify and Notify.NEVER in recipient.notify:
-        words += " NOTIFY=NEVER"
-    elif recipient.notify:
-        wanted = [flag for flag in (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY) if flag in recipient.notify]
-        words += " NOTIFY=" + ",".join(str(flag.name) for flag in wanted)
-    return words
+        words = f" ORCPT={kind};{uxtext(orcpt)}"
+    return words + _notify(recipient.notify) if recipient.notify else words
+
+
+def _notify(wishes: Notify) -> str:
+    if Notify.NEVER in wishes:
+        return " NOTIFY=NEVER"
+    wanted = [flag for flag in (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY) if flag in wishes]
+    return " NOTIFY=" + ",".join(str(flag.name) for flag in wanted)
 
 
 def _escaped(found: re.Match[str]) -> str:

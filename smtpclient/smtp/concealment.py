@@ -11,7 +11,6 @@ be found everywhere; other encodings than base64 are not known.
 
 import base64
 import re
-from dataclasses import replace
 
 from smtpclient.observe.maillog import printable
 from smtpclient.smtp.mechanisms.mechanism import Credentials, encoded
@@ -49,7 +48,7 @@ class Concealment:
     def __call__(self, reply: Reply) -> Reply:
         """The reply without the secret."""
         text = "\n".join(self._line(line) for line in reply.text.split("\n"))
-        return reply if text == reply.text else replace(reply, text=text)
+        return reply if text == reply.text else reply._replace(text=text)
 
     def _line(self, line: str) -> str:
         code = _CODES.match(line)

@@ -19,6 +19,8 @@ Does not: clean. A CR that stands alone in the content goes out alone; whoever t
 (``smtpclient.queue.intake``) decides whether it may hold one.
 """
 
+import sys
+
 from smtpclient.mail.lines import Lines
 
 END = b".\r\n"
@@ -37,18 +39,18 @@ class WireEncoder:
 
     def __init__(self, line_limit: int = 998, *, dots: bool = True) -> None:
         self._dots = dots
-        self._limit = max(line_limit, 2) if line_limit else 0
+        self._limit = max(line_limit, 2) if line_limit else sys.maxsize
         self._column = 0  # bytes of the current line that have been sent already
 
     def feed(self, text: bytes | Lines) -> bytes:
         """Encode a block; a line may go on in the next one."""
         if isinstance(text, Lines):
-            if not self._column and (text.longest <= self._limit or not self._limit):
-                return self._stuffed(text)
+            if text.longest <= self._limit and not self._column:
+                return _stuffed(text.data) if text.has_dots and self._dots else text.data
             text = text.text
         if not text:
             return b""
-        if self._limit and self._has_long_line(text):
+        if self._has_long_line(text):
             return self._fold(text)
         stuffed = self._dots and self._column == 0 and text.startswith(b".")
         cut = text.rfind(b"\n")
@@ -58,17 +60,10 @@ class WireEncoder:
         wire = text.replace(b"\n", b"\r\n")
         return b"." + wire if stuffed else wire
 
-    def _stuffed(self, lines: Lines) -> bytes:
-        """Encode lines that stand alone, and are not too long."""
-        data = lines.data
-        if not (self._dots and lines.has_dots):
-            return data
-        data = data.replace(b"\r\n.", b"\r\n..")
-        return b"." + data if data.startswith(b".") else data
-
     def finish(self) -> bytes:
         """What ends the message."""
-        return (b"\r\n" if self._column else b"") + (END if self._dots else b"")
+        end = END if self._dots else b""
+        return b"\r\n" + end if self._column else end
 
     def _has_long_line(self, text: bytes) -> bool:
         """Whether a line exceeds the limit: one look per limit's worth of text, not one per line."""
@@ -104,3 +99,9 @@ class WireEncoder:
         out.append(line[start:])
         self._column += len(line) - start
         return b"".join(out)
+
+
+def _stuffed(lines: bytes) -> bytes:
+    """Whole lines with their dots stuffed."""
+    stuffed = lines.replace(b"\r\n.", b"\r\n..")
+    return b"." + stuffed if stuffed.startswith(b".") else stuffed

@@ -98,7 +98,7 @@ class ContentChanges:
 
     def converts(self, envelope: Envelope, capabilities: Capabilities) -> bool:
         """Whether 8-bit content of this message would be converted for this server."""
-        return self.convert and "8BITMIME" not in capabilities and envelope.encoding != "7bit"
+        return self.convert and "8BITMIME" not in capabilities.keywords and envelope.encoding != "7bit"
 
     def announced(self, envelope: Envelope, capabilities: Capabilities) -> Envelope:
         """

@@ -7,15 +7,14 @@ their domains. A limit that makes no sense is as good as none; one of another na
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpclient.mail.envelope import Recipient
 
 _LIMIT = re.compile(r"(MAILMAX|RCPTMAX|RCPTDOMAINMAX)=([1-9][0-9]{0,5})", re.I)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Each of them a number, or 0 where there is no such limit."""
 
     mails: int = 0

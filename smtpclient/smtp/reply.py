@@ -21,25 +21,24 @@ Does not: judge. Whether a code was wanted is for ``smtpclient.smtp.verdict``.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from smtpclient.observe.maillog import printable
 
 LINE_LIMIT = 2048
 TEXT_LIMIT = 32 * 1024
 REPLY_LIMIT = 1024 * 1024
-SHORT = 128  # bytes; longer lines are not worth remembering
+SHORT = 512  # bytes; what arrives in longer pieces is not worth remembering
 # What a line counts at least towards the limit, for each costs time however short it is.
 LINE_COST = 100
 
 _LINE = re.compile(r"^[0-9]{3}(?:[ -](.*))?$", re.M)
-_ENHANCED = re.compile(r" *([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!\S)")
+# The class of the code, and a status of the same class behind the code.
+_ENHANCED = re.compile(r"([245])[0-9]{2}(?: *(\1\.[0-9]{1,3}\.[0-9]{1,3})(?!\S))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """
     One whole reply.
 
@@ -80,22 +79,28 @@ class Reply:
         One whose class is not that of the reply code is out of protocol and counts as none. A code that is
         neither 2xx, 4xx nor 5xx has no class that a status could have.
         """
-        last = self.last_line
-        if last[:1] not in ("2", "4", "5"):
+        found = _ENHANCED.match(self.text, self.text.rfind("\n") + 1)
+        if found is None:
             return ""
-        found = _ENHANCED.match(last, 3)
-        if found and found[1][0] == last[0]:
-            return found[1]
-        return last[0] + ".0.0"
+        return found[2] or found[1] + ".0.0"
+
+
+@lru_cache(maxsize=256)
+def _whole_replies(data: bytes) -> tuple[Reply, ...] | None:
+    """
+    The replies that are all of what arrived; None where one is more than a line, or not complete.
+
+    Remembered, as each of them is, for nearly all that servers say is said again for the next message.
+    """
+    *lines, rest = data.split(b"\n")
+    found = [_whole_reply(line) for line in lines]
+    replies = tuple(reply for reply in found if reply is not None)
+    return replies if not rest and len(replies) == len(found) else None
 
 
 @lru_cache(maxsize=256)
 def _whole_reply(line: bytes) -> Reply | None:
-    """
-    The reply that a line is all of; None where it is one of several.
-
-    Remembered, for nearly all that servers say is said again for the next message.
-    """
+    """The reply that a line is all of; None where it is one of several."""
     line = line.rstrip(b"\r")
     if not (line[:3].isdigit() and line[3:4] in (b" ", b"") and len(line) >= 3):
         return None
@@ -161,13 +166,17 @@ class ReplyParser:
         self._begin()
         return dropped
 
-    def feed(self, data: bytes) -> tuple[list[Reply], int]:
+    def feed(self, data: bytes) -> tuple[Sequence[Reply], int]:
         """
         Take what arrived.
 
         :return: the replies that it completed, and how many lines ended in it.
         :raises ReplyTooLong: when one reply exceeds ``REPLY_LIMIT``; the parser is of no more use then.
         """
+        if not self._buffer and not self._seen and len(data) <= SHORT and self.replace is None:
+            whole = _whole_replies(data)
+            if whole is not None:
+                return whole, len(whole)
         replies: list[Reply] = []
         *lines, rest = (self._buffer + data).split(b"\n")
         for line in lines:

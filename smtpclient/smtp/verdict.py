@@ -46,6 +46,7 @@ A connection that ends between the final dot and its reply leaves doubt: the wor
 """
 
 import enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from smtpclient.mail.outcome import Disposition, Peer
@@ -103,7 +104,7 @@ class Verdict(NamedTuple):
             return "protocol"
         if self.shortage:
             return "resource"
-        return "policy" if self.status[1:].startswith(".7.") else ""
+        return "policy" if self.status[1:4] == ".7." else ""
 
 
 def is_protocol_error(code: int) -> bool:
@@ -115,9 +116,11 @@ def is_protocol_error(code: int) -> bool:
     return code < 400 or code > 599 or code == 555 or 500 <= code < 510
 
 
+@lru_cache(maxsize=64)  # many servers say the same of every message
 def sent(reply: Reply) -> Verdict:
     """The final dot was accepted."""
-    return Verdict(Disposition.SENT, _positive(reply), reply.one_line, reply.one_line, Stage.DOT.command)
+    words = reply.one_line
+    return Verdict(Disposition.SENT, reply.enhanced or "2.0.0", words, words, Stage.DOT.command)
 
 
 def said(peer: Peer, reply: Reply, stage: Stage) -> Verdict:
@@ -302,10 +305,6 @@ def unsendable(status: str, why: str) -> Verdict:
     :param status: of class 5 where that will be so for ever.
     """
     return Verdict(Disposition.BOUNCED if status.startswith("5") else Disposition.DEFERRED, status, why)
-
-
-def _positive(reply: Reply) -> str:
-    return reply.enhanced or "2.0.0"
 
 
 def _refusal(reply: Reply) -> tuple[Disposition, str]:

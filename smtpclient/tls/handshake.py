@@ -14,6 +14,7 @@ the mail's outcome does not depend on the log level.
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
 
@@ -25,7 +26,10 @@ from smtpclient.tls.context import Connecting, ContextProblem, Contexts
 from smtpclient.tls.policy import TlsPolicy
 from smtpclient.tls.result_type import ResultType
 from smtpclient.tls.session_cache import SessionCache
-from smtpclient.tls.session_watch import SessionEnd, SessionWatch
+from smtpclient.tls.session_end import SessionEnd
+
+if TYPE_CHECKING:
+    from smtpclient.tls.session_watch import SessionWatch
 
 _SHOWN = 100
 
@@ -60,7 +64,7 @@ class TlsMeans:
     wrapper: bool = False
     note_offer: bool = False
     loglevel: int = 0
-    watch: SessionWatch | None = None
+    watch: "SessionWatch | None" = None
 
 
 class Securing:

@@ -128,7 +128,7 @@ class Policies:
         if hosts.from_mx and not hosts.secure:
             words = f"REQUIRETLS is required, and nobody vouches for the mail exchangers of {name}"
             raise PolicyProblem(words, "", "5.7.10")
-        verify = replace(requirement, match=(exchanger.host,))
+        verify = requirement._replace(match=(exchanger.host,))
         made = self._settings.policy(verify, Level.VERIFY, name, exchanger.host, self._credentials.anchors)
         return replace(made, source=FROM_REQUIRETLS)
 
@@ -157,6 +157,6 @@ class Policies:
 def _with_wish(requirement: Requirement, wish: TlsWish) -> Requirement:
     """What is asked for a next hop and by a message."""
     if wish & TlsWish.REQUIRED:
-        return replace(requirement, verified=True)
+        return requirement._replace(verified=True)
     level = Level.MAY if requirement.level.is_dane else requirement.level
-    return replace(requirement, level=level, source=FROM_HEADER)
+    return requirement._replace(level=level, source=FROM_HEADER)

@@ -10,6 +10,7 @@ Does not: decide (``smtpclient.tls.policies``).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpclient.tls.level import Level
 from smtpclient.tls.result_type import ResultType
@@ -52,10 +53,11 @@ class PolicyProblem(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """
     What is asked for one next hop. Where a field is empty, the parameters' default for the level holds.
+
+    It is a part of what sessions are kept under, and so hashed some times for each message: a named tuple.
 
     :param source: ``FROM_LEVEL``, ``FROM_MAP``, or ``FROM_HEADER``: the message does without the domain's policies.
     :param match: names or fingerprints.

@@ -10,7 +10,6 @@ connection that does not come about counts as a failure of kind ``validation-fai
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from smtpclient.dns.name import to_address, to_ascii
 from smtpclient.mail.outcome import Peer
@@ -20,31 +19,11 @@ from smtpclient.tls.level import Level
 from smtpclient.tls.policy import FROM_DANE, FROM_HEADER, PolicyProblem, Requirement, TlsPolicy
 from smtpclient.tls.report_counts import NO_POLICY, STS, TLSA, ReportedPolicy, SessionFailure
 from smtpclient.tls.result_type import ResultType
+from smtpclient.tls.session_end import SessionEnd
 from smtpclient.tls.sts_policy import StsPolicy
 
 Note = Callable[[str, ReportedPolicy, SessionFailure | None], None]
 NOT_NAMED = "mx-not-named-by-policy"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEnd:
-    """
-    How the TLS of one session came to its end, good or bad.
-
-    :param result: what went wrong before a certificate could be looked at; None: nothing did.
-    :param words: for people.
-    :param code: for programs.
-    :param complaint: what the policy has against the server; empty: nothing.
-    :param presented: what the server has shown; None: nothing that was looked at now.
-    :param local: our own address; empty where it is not known.
-    """
-
-    result: ResultType | None = None
-    words: str = ""
-    code: str = ""
-    complaint: str = ""
-    presented: Presented | None = None
-    local: str = ""
 
 
 class SessionWatch:

@@ -86,6 +86,6 @@ class StsSource:
             return None
         if policy.mode is not Mode.ENFORCE or not self._enforce:
             return None
-        verify = replace(requirement, match=(exchanger.host,), servername="hostname", anchor_files=())
+        verify = requirement._replace(match=(exchanger.host,), servername="hostname", anchor_files=())
         made = self._settings.policy(verify, Level.VERIFY, domain, exchanger.host)
         return replace(made, source=FROM_STS, anchors=())

@@ -23,7 +23,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -34,9 +34,11 @@ from smtpclient.mail.envelope import Envelope
 from smtpclient.mail.outcome import Outcome
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog
-from smtpclient.workers.member import FROM, TO, WORDS, Member
-from smtpclient.workers.message import Begin
 from smtpclient.workers.placement import Placement
+
+if TYPE_CHECKING:
+    from smtpclient.workers.member import Member
+    from smtpclient.workers.message import Begin
 
 HEALTHY = 60.0
 """A worker that has lived for so long has not ended for how it was started, seconds."""
@@ -69,8 +71,11 @@ class Surroundings:
     queued: Callable[[], object]
 
 
-def begin(parameters: Parameters, bounce: str, defer: str, trace: str, *, writes_log: bool) -> Begin:
+def begin(parameters: Parameters, bounce: str, defer: str, trace: str, *, writes_log: bool) -> "Begin":
     """What workers are told at their beginning: what the service's own parameters have come to."""
+    # What is said to workers, and how, only where there are any.
+    from smtpclient.workers.message import Begin  # noqa: PLC0415
+
     given = [name for name in ROWS if parameters.source(name) != "built-in"]
     # Names that the machine gave are the service's, too.
     names = dict.fromkeys([*given, "myhostname", "mydomain"])
@@ -92,7 +97,7 @@ class Crew(Service):
     def __init__(
         self,
         size: int,
-        begin: Begin,
+        begin: "Begin",
         session_time: float,
         surroundings: Surroundings,
         reactor: Any,
@@ -115,7 +120,7 @@ class Crew(Service):
         self._gone: list[Deferred[None]] = []  # who waits for the last one to end
 
     @property
-    def members(self) -> tuple[Member, ...]:
+    def members(self) -> "tuple[Member, ...]":
         """The processes that live."""
         return tuple(self._members)
 
@@ -192,6 +197,8 @@ class Crew(Service):
             raise WorkersError(f"workers need the modules in {_ROOT}{jail}")
 
     def _start(self) -> None:
+        from smtpclient.workers.member import FROM, TO, WORDS, Member  # noqa: PLC0415 -- see begin()
+
         surroundings = self._surroundings
         member = Member(
             self._begin,
@@ -216,7 +223,7 @@ class Crew(Service):
             self._maillog.error("master", f"cannot start a worker: {why}")
             self._start_later()
 
-    def _changed(self, member: Member) -> None:
+    def _changed(self, member: "Member") -> None:
         """A worker is ready, or has ended."""
         if not member.ended:
             self._wake()
@@ -255,14 +262,14 @@ class Crew(Service):
         for waiter in waiting:
             waiter.callback(None)
 
-    def _stop_when_idle(self, member: Member) -> None:
+    def _stop_when_idle(self, member: "Member") -> None:
         """Tell a worker to end; it lets what it has under way end first. One that does not is killed."""
         member.stop()
         if member in self._deadlines:
             return
         self._end_by(member, self._reactor.seconds() + PATIENCE)
 
-    def _end_by(self, member: Member, deadline: float) -> None:
+    def _end_by(self, member: "Member", deadline: float) -> None:
         self._deadlines.pop(member, None)
         now = self._reactor.seconds()
         if member.load:

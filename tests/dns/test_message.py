@@ -35,6 +35,17 @@ class Queries(SynchronousTestCase):
             (0x1234, 1, 1, [dns.Query(b"a.test", dns.MX, dns.IN)]),
         )
 
+    def test_names(self) -> None:
+        """Every name is written as Twisted writes it."""
+        names = ["a", "mx.example.org", "xn--bcher-kva.example", "_25._tcp.mx.test", "a" * 63 + ".test"]
+        written = {name: message.encode_query(7, name, dns.AAAA) for name in names}
+        expected = {}
+        for name in names:
+            query = dns.Message(id=7, recDes=1, authenticData=1)
+            query.addQuery(name.encode("ascii"), dns.AAAA, dns.IN)
+            expected[name] = query.toStr()
+        self.assertEqual(written, expected)
+
 
 class Belonging(SynchronousTestCase):
     def test_own_answer(self) -> None:
