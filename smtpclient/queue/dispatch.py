@@ -138,8 +138,8 @@ class Dispatch:
         destination = place.destination
         if place.is_given_on or self.stopped or not self.destinations.may_follow(destination):
             return False
-        job = destination.jobs[0]
-        if not fits(job.active.message.envelope, job.recipients):
+        active, recipients, _ = destination.jobs[0]
+        if not fits(active.message.envelope, recipients):
             return False
         place.is_given_on = True
         destination.running -= 1
