@@ -38,6 +38,8 @@ class IContentReader(Interface):
 class ILineReader(IContentReader):
     """A reading that can also give whole lines as they stand on the wire; either way may be used, not both."""
 
+    at_end = Attribute("Nothing will come any more; where that is not known yet, false.")
+
     async def next_lines() -> Lines | bytes:
         """
         The next lines, or nothing at the end; as text, as :meth:`next_block` would give it, where the content is not

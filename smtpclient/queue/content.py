@@ -112,6 +112,11 @@ class SpoolContentReader:
                 return text
         return b""
 
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._ended
+
     async def next_lines(self) -> Lines | bytes:
         """
         The same as lines for the wire, where that is what the block holds.
