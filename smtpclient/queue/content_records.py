@@ -163,12 +163,11 @@ class LineDecoder:
 
     def _joined(self, lines: list[bytes]) -> bytes:
         """Lines as text."""
-        count = len(lines)
-        lines.append(b"")
-        text = self.ending.join(lines)
+        ending = self.ending
+        text = ending.join(lines) + ending
         if b"\n." in text or text.startswith(b"."):
             self.has_dots = True
-        if self._suspicious and text.count(b"\n") > count:
+        if self._suspicious and text.count(b"\n") > len(lines):
             self.has_line_feeds = True
         return text
 
