@@ -118,7 +118,8 @@ class Attempt:
                 last_site = self._found_self or number == len(sites) - 1
                 await self._walk(site, hosts, first_site=number == 0, last_site=last_site)
             self._sessions = 0
-        await ledger.conclude_with_last()
+        if ledger.left:
+            await ledger.conclude_with_last()
         return ledger.result
 
     async def _reuse(self, key: Key) -> None:

@@ -18,7 +18,7 @@ from smtpclient.interfaces import IContentReader
 from smtpclient.smtp import command, verdict
 from smtpclient.smtp.channel import SessionOver
 from smtpclient.smtp.content import WireEncoder
-from smtpclient.smtp.transaction import Transaction, read_block
+from smtpclient.smtp.transaction import Transaction, is_over, read_block
 from smtpclient.smtp.verdict import Stage
 
 
@@ -100,7 +100,7 @@ class _Chunks:
         :raises UnreadableContent: when the file cannot be read.
         """
         block = await read_block(self._reader)
-        following = await read_block(self._reader) if block else b""
+        following = await read_block(self._reader) if block and not is_over(self._reader) else b""
         self.current = self._encoder.feed(block) + self._encoder.feed(following)
         self.is_last = not following
         if self.is_last:

@@ -257,7 +257,7 @@ class Transaction:
         try:
             block = await read_block(reader)
             while not self._channel.has_reply:
-                following = await read_block(reader) if block else b""
+                following = await read_block(reader) if block and not is_over(reader) else b""
                 wire = encoder.feed(block)
                 if not following and self.delay_dot is not None:
                     await self._channel.content(wire, self._settings.data_xfer)
@@ -313,6 +313,11 @@ class Transaction:
         """Give the same verdict to every recipient that has none."""
         for index in range(len(self._recipients)):
             self.verdicts.setdefault(index, fate)
+
+
+def is_over(reader: IContentReader) -> bool:
+    """Whether a reader knows that nothing will come any more: most messages are one block, and asking costs a step."""
+    return getattr(reader, "at_end", False)
 
 
 async def read_block(reader: IContentReader) -> bytes | Lines:
