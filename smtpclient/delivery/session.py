@@ -234,8 +234,9 @@ class Session:
     @property
     def error_classes(self) -> tuple[str, ...]:
         """Of what classes of ``notify_classes`` this message's dialogue, or the introduction, was."""
-        found = dict.fromkeys(["protocol"]) if self.channel.garbage else {}
-        return (*{**found, **self._errors},)
+        if not self.channel.garbage:
+            return tuple(self._errors)
+        return ("protocol", *(name for name in self._errors if name != "protocol"))
 
     async def reset(self) -> bool:
         """Undo a transaction that came to nothing (RSET); false when the session is of no more use."""

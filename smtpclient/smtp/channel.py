@@ -235,6 +235,12 @@ class Channel(Protocol):
 
     def _next(self) -> Reply:
         reply = self._replies.popleft()
+        if reply.garbage or self.conceal is not None or self.trace is not None:
+            return self._looked_at(reply)
+        return reply
+
+    def _looked_at(self, reply: Reply) -> Reply:
+        """A reply as it may be seen, once everybody who wants to has seen it."""
         self.garbage += reply.garbage
         if self.conceal is not None:
             reply = self.conceal(reply)
