@@ -98,7 +98,8 @@ class ContentChanges:
 
     def converts(self, envelope: Envelope, capabilities: Capabilities) -> bool:
         """Whether 8-bit content of this message would be converted for this server."""
-        return self.convert and "8BITMIME" not in capabilities.keywords and envelope.encoding != "7bit"
+        # Most servers offer it, which is the end of the question.
+        return "8BITMIME" not in capabilities.keywords and self.convert and envelope.encoding != "7bit"
 
     def announced(self, envelope: Envelope, capabilities: Capabilities) -> Envelope:
         """
