@@ -225,6 +225,7 @@ def fairness(count: int, dead: int) -> None:
                 yield next(others)
 
     queue_files.fill(inside.directory, mixed())
+    os.sync()  # what is written for the measurement must not be on its way to the disk during it
     counted = _Count(inside, count)
     begun = time.monotonic()
     try:

@@ -3,7 +3,8 @@ What workers bring: the same mail with one process and with several, from the CP
 
 With n cores the throughput is bounded by the busiest process and by the sum of all divided by n. The sink's time is
 left out, so the ratio ``single / max(busiest, sum / n)`` is what there would be if the sink ran elsewhere, as real
-servers do. The rates that were seen, with the sink on the same cores, are printed beside it.
+servers do. The rates that were seen, with the sink on the same cores, are printed beside it. What starting a process
+costs is left out, too: mail comes when all of them stand.
 """
 
 import os
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 from bench import accounts, queue_files
 from bench.systems import Sink, route_to_sink, start_ours
+from smtpclient.queue.trigger import poke
 
 _LIMIT = 600.0
 
@@ -61,17 +63,17 @@ def workers(arguments: Namespace) -> None:
 
 
 def _run(count: int, size: int, destinations: int, workers: int) -> _Run:
-    def fill(directory: str, owner: str) -> int:
-        return queue_files.fill(directory, queue_files.messages(count, size, destinations), "incoming", owner)
-
     base = tempfile.mkdtemp(prefix="bench-workers-")
     os.chmod(base, 0o755)
     sink = Sink("127.0.0.1" if destinations == 1 else "0.0.0.0")
     try:
         options = ("--workers", str(workers)) if workers else ()
-        process = start_ours(base, route_to_sink(base, destinations), fill, *options)
+        process = start_ours(base, route_to_sink(base, destinations), _nothing, *options)
         try:
-            spent = _spent_until(process.pid, sink, lambda: not queue_files.left(f"{base}/spool"))
+            _wait_until_idle(process.pid, workers + 1)
+            queue_files.fill(f"{base}/spool", queue_files.messages(count, size, destinations))
+            poke(f"{base}/spool", "W")
+            spent = _spent_until(process.pid, lambda: not queue_files.left(f"{base}/spool"))
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -82,17 +84,34 @@ def _run(count: int, size: int, destinations: int, workers: int) -> _Run:
     return _Run(rate, tuple(seconds / count * 1e6 for seconds in spent))
 
 
-def _spent_until(pid: int, sink: Sink, done: Callable[[], bool]) -> list[float]:
-    """What each process has spent from the first message until there are none left, seconds; the service first."""
-    first: dict[int, float] = {}
-    last: dict[int, float] = {}
+def _nothing(_directory: str, _owner: str) -> int:
+    return 0
+
+
+def _wait_until_idle(pid: int, size: int) -> None:
+    """
+    Return when so many processes have been started, and have had nothing to do for a while.
+
+    :raises TimeoutError: when they do not come to rest.
+    """
+    before = -1.0
+    for _ in range(60):
+        time.sleep(1.0)
+        now = accounts.cpu_seconds(pid)
+        if now == before and len(accounts.family(pid)) == size:
+            return
+        before = now
+    raise TimeoutError("the service does not come to rest")
+
+
+def _spent_until(pid: int, done: Callable[[], bool]) -> list[float]:
+    """What each process spends until there are no messages left, seconds; the service first."""
+    first = {member: accounts.own_cpu_seconds(member) for member in accounts.family(pid)}
+    last = dict(first)
     begun = time.monotonic()
     while not done():
         if time.monotonic() - begun > _LIMIT:
             raise TimeoutError(f"mail is left after {_LIMIT:.0f} seconds")
         time.sleep(0.05)
-        now = {member: accounts.own_cpu_seconds(member) for member in accounts.family(pid)}
-        if not sink.count:
-            first = now
-        last |= now
+        last |= {member: accounts.own_cpu_seconds(member) for member in accounts.family(pid)}
     return [last[member] - first.get(member, 0.0) for member in sorted(last, key=lambda member: member != pid)]
