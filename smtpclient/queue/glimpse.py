@@ -11,7 +11,7 @@ Does not: judge. What a glimpse says is a hint, and whoever acts on it reads the
 delivered, reported or changed.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpclient.mail import address
 from smtpclient.queue import record
@@ -38,8 +38,7 @@ _PASSED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Glimpse:
+class Glimpse(NamedTuple):
     """
     What was seen.
 
@@ -78,15 +77,16 @@ def seen(data: bytes) -> Glimpse | None:
     sender: str | None = None
     recipients: list[str] = []
     finished = 0
-    at, room = _SIZE_RECORD, len(data) - 1
-    while at < room:
+    at, room = _SIZE_RECORD, len(data)
+    while at + 2 <= room:
         kind, length = data[at], data[at + 1]
         end = at + 2 + length
-        if length > 0x7F or end > room + 1:
+        if length > 0x7F or end > room:
             return None
         if kind in _PASSED:
-            pass
-        elif kind == record.RECIPIENT:
+            at = end
+            continue
+        if kind == record.RECIPIENT:
             recipients.append(address.from_bytes(data[at + 2 : end]))
         elif kind == record.SENDER:
             sender = address.from_bytes(data[at + 2 : end])

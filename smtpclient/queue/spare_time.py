@@ -5,7 +5,7 @@ To defer a message costs about as much as to deliver one, and nobody waits for i
 take nine tenths of the time from the ten thousand that can be delivered. So deferrals are made in small batches. Behind
 each of them others have their turn, and the longer they take for it, the longer is the rest until the next batch. Where
 nobody else has anything to do there is next to none; where others take all the time there is, deferrals get about a
-thirtieth of it.
+hundredth of it.
 
 Promises: a batch takes about :data:`SLICE`, or :data:`BATCH` deferrals that wait for something; after a rest of at most
 :data:`LONGEST_REST` there is another one, whatever else is going on.
@@ -27,7 +27,9 @@ SLICE = 0.005
 LONGEST_REST = 2.0
 """Seconds until the next batch, however busy it is."""
 
-_REST_PER_WORK = 32.0  # where others take as long as the batch did, or longer
+REST_PER_WORK = 100.0
+"""How many times as long as a batch is the rest behind it, where others take as long as the batch did, or longer."""
+
 _IDLE_TURN = 0.001  # seconds; what two turns of the reactor take by themselves
 
 
@@ -91,7 +93,7 @@ class SpareTime:
 
     def _others_end(self, worked: float, since: float) -> None:
         others = max(self._clock.seconds() - since - _IDLE_TURN, 0.0)
-        rest = min(_REST_PER_WORK * min(others, worked), LONGEST_REST)
+        rest = min(REST_PER_WORK * min(others, worked), LONGEST_REST)
         if rest:
             self._rest = self._clock.callLater(rest, self._rested)
         else:

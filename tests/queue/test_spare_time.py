@@ -3,7 +3,7 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpclient.queue.spare_time import BATCH, LONGEST_REST, SLICE, SpareTime
+from smtpclient.queue.spare_time import BATCH, LONGEST_REST, REST_PER_WORK, SLICE, SpareTime
 from tests.queue.scheduling import turn
 
 PIECE = 1 / 1024
@@ -52,20 +52,20 @@ class Batches(SynchronousTestCase):
         self.others(0.001)
         self.assertEqual((self.rest(), len(self.woken), self.time.is_now), (0.0, 1, True))
 
-    def test_where_others_take_all_the_time_the_rest_is_thirty_two_times_the_work(self) -> None:
+    def test_where_others_take_all_the_time_the_rest_is_a_hundred_times_the_work(self) -> None:
         """They had more to do than the batch was long."""
         self.assertEqual(self.work(PIECE), 6)
         self.others(0.1)
-        self.assertAlmostEqual(self.rest(), 32 * 6 * PIECE)
+        self.assertAlmostEqual(self.rest(), REST_PER_WORK * 6 * PIECE)
         self.assertFalse(self.time.is_now)
-        self.clock.advance(32 * 6 * PIECE)
+        self.clock.advance(REST_PER_WORK * 6 * PIECE)
         self.assertEqual(len(self.woken), 1)
 
     def test_the_rest_shrinks_with_what_others_do(self) -> None:
         """They took two milliseconds, of which one is nobody's."""
         self.work(PIECE)
         self.others(0.002)
-        self.assertAlmostEqual(self.rest(), 32 * 0.001)
+        self.assertAlmostEqual(self.rest(), REST_PER_WORK * 0.001)
 
     def test_no_rest_is_longer_than_its_bound(self) -> None:
         """Work that took an age, beside others."""
