@@ -225,7 +225,8 @@ class Worker(Protocol):
             message.next_hop,
             delivery.spool.content(envelope),
             message.activated,
-            lambda: destination[0],
+            # What was known when this began. Where others are under way beside it, mail follows mail all the same.
+            lambda: destination[0] or int(destination[1] > 1),
         )
         try:
             result = await delivery.deliver(request)

@@ -192,6 +192,16 @@ class WorkerTests(TestCase):
         done = await self.answer(self.request(second, 2))
         self.assertEqual(2, done.outcomes[0].session_uses)
 
+    async def test_a_session_waits_where_others_are_under_way(self) -> None:
+        """Of two that went out together without a backlog, one leaves its session for the third."""
+        await self.begin()
+        first, second, third = [await self.message() for _ in range(3)]
+        self.say(self.request(first), self.request(second, 2))
+        await self.until(lambda: sum(isinstance(message, Done) for message in self.hear()) == 2)
+        self.heard.clear()
+        done = await self.answer(self.request(third, 3))
+        self.assertEqual(2, done.outcomes[0].session_uses)
+
     async def test_lines_go_over_the_socket_where_there_is_no_file(self) -> None:
         """Without a log file, and where it cannot be opened, the service gets the lines."""
         self.settings["maillog_file"] = str(self.base / "missing" / "log")
