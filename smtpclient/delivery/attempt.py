@@ -363,11 +363,7 @@ class Attempt:
             park = False
         if session.is_followed:
             await self._report(session, fate)
-        elif (
-            park
-            and self._key is not None
-            and self._means.pool.wants(self._key, session, self._request.next_hop, self._request.backlog())
-        ):
+        elif park and self._key is not None and self._is_wanted(session, self._key):
             await self._report(session, fate)  # first: the session is someone else's then
             self._means.pool.park(self._key, session)
         else:

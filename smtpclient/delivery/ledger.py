@@ -95,8 +95,7 @@ class Ledger:
 
     async def conclude_with_last(self) -> None:
         """The last failure is the verdict for all who are left."""
-        if self.left:
-            await self.conclude(*self._last)
+        await self.conclude(*self._last)
 
     def _outcomes_of(
         self, decided: Sequence[tuple[Recipient, Verdict]], peer: Peer | None, session: Session | None

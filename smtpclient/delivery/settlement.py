@@ -161,7 +161,7 @@ def _wants_record(outcome: Outcome) -> bool:
         return True
     # Most recipients have no wish at all, and the flags of an enum are slow to tell.
     wishes = outcome.recipient.notify
-    return False if not wishes else Notify.SUCCESS in wishes and not outcome.relayed_dsn
+    return bool(wishes) and Notify.SUCCESS in wishes and not outcome.relayed_dsn
 
 
 def _deferred(outcome: Outcome, status: str, reason: str) -> Outcome:

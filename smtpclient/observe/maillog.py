@@ -74,9 +74,7 @@ class MailLog:
 
         :param level: how much it matters, for observers; the lines of a file do not tell.
         """
-        line = f"{queue_id}: {text}" if queue_id else text
-        if not line.isprintable():
-            line = printable(line)
+        line = printable(f"{queue_id}: {text}" if queue_id else text)
         now = self._seconds()
         self._write(process, line, now)
         if self._publisher is not None:

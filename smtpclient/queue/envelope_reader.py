@@ -86,10 +86,10 @@ class EnvelopeReader:
         :raises OSError: when the file cannot be read.
         """
         reader = self._reader
-        first = reader.window[:1]
-        if first != b"C":
+        if not reader.window or reader.window[0] != record.SIZE:
             reader.next()  # which knows what to say where there is no record at all
-            raise MalformedRecord(0, f"a record of type {record.name(first[0])} instead of the size record")
+            kind = record.name(reader.window[0])
+            raise MalformedRecord(0, f"a record of type {kind} instead of the size record")
         self._segment(_INITIAL, _CONTENT)
         start = reader.position
         end = self._pass_content(start)

@@ -174,11 +174,8 @@ class Spool:
 
         :raises OSError: when that cannot be told.
         """
-        try:
-            found = self._files.stat(self._folders.path(queue, queue_id))
-        except FileNotFoundError:
-            return None
-        if not stat.S_ISREG(found.st_mode):
+        found = self._folders.stat(self._folders.path(queue, queue_id))
+        if found is None or not stat.S_ISREG(found.st_mode):
             return None
         return Entry(queue_id, found.st_mtime, stat.S_IMODE(found.st_mode))
 

@@ -61,10 +61,10 @@ class Deadline:
         """
         now = self._clock.seconds()
         self._limit = limit
-        self._at = now + limit
+        at = self._at = now + limit
         self._latest = now + limit * patience
-        if self._rings > self._at:
-            self._set()
+        if self._rings > at:
+            self._ring_at(at)
 
     def extend(self) -> None:
         """There was a sign of life: who waits goes on waiting."""
@@ -83,12 +83,11 @@ class Deadline:
             self._timer.cancel()
             self._timer = None
 
-    def _set(self) -> None:
-        if self._at is not None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._clock.callLater(max(self._at - self._clock.seconds(), 0.0), self._ring)
-            self._rings = self._at
+    def _ring_at(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.callLater(max(moment - self._clock.seconds(), 0.0), self._ring)
+        self._rings = moment
 
     def _ring(self) -> None:
         self._timer = None
@@ -97,7 +96,7 @@ class Deadline:
             return
         self._at = missed(self._at, self._clock.seconds(), self._limit)
         if self._clock.seconds() < self._at:
-            self._set()
+            self._ring_at(self._at)
         else:
             self._at = None
             self._passed()

@@ -13,6 +13,8 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
 DAEMONS = os.environ.get("POSTFIX_DAEMON_DIR", "/usr/lib/postfix/sbin")
 LOOPBACK = "127.0.0.1"
 
@@ -209,3 +211,19 @@ class PrivatePostfix:
         """What it has logged so far."""
         with open(self.base + "/maillog", encoding="utf-8", errors="replace") as file:
             return file.read()
+
+
+def accepting(case: SynchronousTestCase, options: str = "") -> tuple[PrivatePostfix, int]:
+    """
+    A private Postfix that takes mail and keeps it in ``incoming``, for one test, and the port where it listens.
+
+    :param options: of its smtpd(8), as in master.cf.
+    :raises SkipTest: where there can be none.
+    """
+    if why := missing():
+        raise SkipTest(why)
+    port, postfix = free_port(), PrivatePostfix({})
+    case.addCleanup(postfix.remove)
+    case.addCleanup(postfix.stop)
+    postfix.start(ACCEPTING + f"{LOOPBACK}:{port} inet n - n - - smtpd {options}\n", [port])
+    return postfix, port

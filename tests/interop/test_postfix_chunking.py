@@ -1,16 +1,14 @@
 """BDAT as Postfix's smtpd(8) understands it."""
 
-import os
-import shutil
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.command.direct import at_once
 from smtpclient.mail.envelope import NewMessage, Recipient
 from smtpclient.queue import queuefile
 from smtpclient.queue.content import SpoolContent
-from tests.interop.private_postfix import ACCEPTING, LOOPBACK, PrivatePostfix, free_port
+from tests.interop.private_postfix import LOOPBACK, accepting
 from tests.queue.disk import DirectFiles
 from tests.service.installed import Service, wait_until
 
@@ -26,12 +24,7 @@ class ChunkingTests(SynchronousTestCase):
 
     def test_content_arrives_whole(self) -> None:
         """Small, large and long-lined messages arrive over BDAT as they would over DATA."""
-        if os.geteuid() != 0 or shutil.which("postfix") is None:
-            raise SkipTest("needs Debian's postfix, and root")
-        port, postfix = free_port(), PrivatePostfix({})
-        self.addCleanup(postfix.remove)
-        self.addCleanup(postfix.stop)
-        postfix.start(ACCEPTING + f"{LOOPBACK}:{port} inet n - n - - smtpd\n", [port])
+        postfix, port = accepting(self)
         base = Path(self.mktemp()).absolute()
         base.mkdir(parents=True)
         service = Service(base, port, smtp_use_bdat="yes", smtp_tls_security_level="none", debug_peer_list=LOOPBACK)

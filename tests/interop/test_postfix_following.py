@@ -1,13 +1,11 @@
 """Messages without a pause between them, as Postfix's smtpd(8) understands them."""
 
-import os
-import shutil
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.mail.envelope import NewMessage, Recipient
-from tests.interop.private_postfix import ACCEPTING, LOOPBACK, PrivatePostfix, free_port
+from tests.interop.private_postfix import accepting
 from tests.service.installed import Service, wait_until
 
 COUNT = 40
@@ -19,12 +17,7 @@ class FollowingTests(SynchronousTestCase):
 
     def test_every_message_arrives_once(self) -> None:
         """All messages go over one session, one right behind the other, and each arrives."""
-        if os.geteuid() != 0 or shutil.which("postfix") is None:
-            raise SkipTest("needs Debian's postfix, and root")
-        port, postfix = free_port(), PrivatePostfix({})
-        self.addCleanup(postfix.remove)
-        self.addCleanup(postfix.stop)
-        postfix.start(ACCEPTING + f"{LOOPBACK}:{port} inet n - n - - smtpd {STRICT}\n", [port])
+        postfix, port = accepting(self, STRICT)
         base = Path(self.mktemp()).absolute()
         base.mkdir(parents=True)
         wishes = {"smtp_destination_concurrency_limit": "1", "smtp_pipeline_messages": "yes"}
