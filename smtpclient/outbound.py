@@ -178,7 +178,6 @@ class Outbound(MultiService):
         return Crew(
             size,
             crew.begin(self.parameters, *names, writes_log=self._log_file is not None),
-            self.parameters.seconds("smtp_connection_cache_time_limit"),
             crew.Surroundings(
                 self.outcomes.publish,
                 self.scheduler.needs_only,
