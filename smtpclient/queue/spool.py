@@ -40,7 +40,7 @@ from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
 from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
 from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
-from smtpclient.queue.small_files import SmallFiles
+from smtpclient.queue.small_files import ROOM, SmallFiles
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
 
@@ -61,6 +61,7 @@ class Spool:
     :param owner: user and group for new files and folders, when running as root; None: as they come.
     :param minimum_free: what has to be left on the file system for a new message to be taken, bytes; 0: anything.
     :param warn_after: seconds after which the sender of a new message is to be warned of a delay; 0: never.
+    :param room: how much of the files whose envelopes are read is kept in memory until their content is, bytes.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Spool:
         owner: tuple[int, int] | None = None,
         minimum_free: int = 0,
         warn_after: float = 0.0,
+        room: int = ROOM,
     ) -> None:
         self._files = files
         self._clock = clock
@@ -90,7 +92,7 @@ class Spool:
             minimum_free=minimum_free,
             warn_after=warn_after,
         )
-        self._small_files = SmallFiles(files)
+        self._small_files = SmallFiles(files, room)
         self._lock: InstanceLock | None = None
 
     @property
