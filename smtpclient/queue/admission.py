@@ -3,8 +3,8 @@ How much of the active queue a destination may have, and what becomes of mail be
 
 A destination may have :data:`SHARE` times as many messages active as there are places free: one slow destination
 gets four fifths of all places, two get four ninths each, and there is always a place for one without mail. The
-same holds for recipients. One that has not answered yet gets no more than :data:`UNTRIED` messages, or as many as may be
-under way to it at once, and of mail for a suspended one there is as much at hand as is being deferred.
+same holds for recipients. One that has not answered yet gets no more than :data:`UNTRIED` messages, or as many as may
+be under way to it at once, and of mail for a suspended one there is as much at hand as is being deferred.
 
 Mail beyond that *stays outside* (``outside``): it is seen in its folder, with a glimpse, that nobody takes it now. What
 cannot be seen so, because it has many recipients or some of them can go, is claimed all the same, and *held back*: put
