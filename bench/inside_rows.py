@@ -99,8 +99,12 @@ def depth(count: int, kept: str, seconds: float) -> None:
         print(f"depth: {count} files seen in {time.monotonic() - begun:.1f} s, CPU {spent / count * 1e6:.1f} us each")
         print(f"depth: longest stall meanwhile {inside.stall * 1000:.0f} ms, {memory() - before:.0f} MB more memory")
         inside.watching = False  # it would cost as much as what is to be seen
-        steady[:] = [time.monotonic(), time.process_time()]
-        reactor.callLater(seconds, inside.end)
+        reactor.callLater(seconds, rested, time.monotonic(), time.process_time())
+
+    def rested(begun: float, spent: float) -> None:
+        # Before the files are removed, which takes time, too.
+        steady.append((time.process_time() - spent) / (time.monotonic() - begun))
+        inside.end()
 
     cpu = time.process_time()
     try:
@@ -110,8 +114,7 @@ def depth(count: int, kept: str, seconds: float) -> None:
         if is_ours:
             rows.removed(directory)
     print(f"depth: first of 20 due messages out after {counted.first - begun:.2f} s, {counted.sent} in all")
-    if steady:
-        share = (time.process_time() - steady[1]) / (time.monotonic() - steady[0])
+    for share in steady:
         print(f"depth: then {share:.1%} CPU")
 
 
