@@ -102,7 +102,7 @@ class Files:
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         """Open a file for this process alone, not for those it starts."""
-        return os.open(path, flags | os.O_CLOEXEC, mode)
+        return _open_to_read(path) if flags == os.O_RDONLY else os.open(path, flags | os.O_CLOEXEC, mode)
 
     def close(self, fd: int) -> None:
         """Give back a file."""
@@ -120,11 +120,7 @@ class Files:
 
     def peek(self, path: str, size: int) -> bytes:
         """Read up to ``size`` bytes from the start of a file in one go; there may be more even where fewer come."""
-        try:
-            # That it was read need not be written to the disk.
-            fd = os.open(path, _READ_UNNOTED)
-        except PermissionError:  # it is somebody else's
-            fd = os.open(path, _READ)
+        fd = _open_to_read(path)
         try:
             return os.read(fd, size)
         finally:
@@ -339,3 +335,11 @@ def _sync_folder(path: str) -> None:
         raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(fd)
+
+
+def _open_to_read(path: str) -> int:
+    """Open a file; that it is read need not be written to the disk."""
+    try:
+        return os.open(path, _READ_UNNOTED)
+    except PermissionError:  # it is somebody else's
+        return os.open(path, _READ)

@@ -48,6 +48,14 @@ class DirectTests(SynchronousTestCase):
         got = [self.files.peek(self.path, 5), self.files.peek(self.path, 50)]
         self.assertEqual((got, os.stat(self.path).st_atime), ([b"hello", b"hello world"], 1000))
 
+    def test_reading_leaves_no_trace(self) -> None:
+        """Nor does reading what was opened to be read."""
+        self._open(b"hello world")
+        os.utime(self.path, (1000, 1000))
+        fd = self.files.open(self.path)
+        self.addCleanup(self.files.close, fd)
+        self.assertEqual((self.files.pread(fd, 5, 0), os.stat(self.path).st_atime), (b"hello", 1000))
+
     def test_a_peek_into_what_is_somebody_elses(self) -> None:
         """The time of the last access is not ours to keep then."""
         self._open(b"hello")
