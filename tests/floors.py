@@ -55,6 +55,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.mime_field",
         "smtp.quoted_printable",
         "smtp.deadline",
+        "smtp.order",
         "smtp.prompt",
         "smtp.reply",
         "smtp.xforward",

@@ -131,10 +131,12 @@ DIALOGUE_ROWS = section(
     ),
     Row(
         "smtp_pipeline_messages",
-        _BOOLEAN,
-        "no",
+        _STRING,
+        "distinct",
         "Begin the next message with the end of one, where the server has PIPELINING and no other session may be made: "
-        "one round trip fewer. For servers that are known to answer in order, such as one's own relay.",
+        "one round trip fewer. distinct: to servers whose yes to a message can be told from that to an envelope; "
+        "yes: to all, which is for those that are known to answer in order.",
+        choices=("no", "distinct", "yes"),
     ),
     Row(
         "smtp_send_xforward_command",

@@ -54,6 +54,9 @@ class _Table(Protocol):
     @property
     def pattern(self) -> bool: ...
 
+    @property
+    def knows_addresses(self) -> bool: ...
+
     def lookup(self, key: str) -> str | None: ...
 
     def refresh(self) -> bool: ...
@@ -99,16 +102,26 @@ class Tables:
         :param partial: the key is only a part of what is looked for, such as an address's domain; tables of regular
             expressions see whole keys only and are passed over.
         """
-        now = self._seconds()
-        if now - self._looked >= 1:
-            self._looked = now
-            self.refresh()
+        self.current()
         for table in self._tables:
             if not (partial and table.pattern):
                 found = table.lookup(key)
                 if found is not None:
                     return found
         return None
+
+    @property
+    def know_addresses(self) -> bool:
+        """Whether they may say something of a key that has an ``@`` in it."""
+        return any(table.knows_addresses for table in self._tables)
+
+    def current(self) -> int:
+        """How often what they say has changed; files are looked at, if that is a second ago."""
+        now = self._seconds()
+        if now - self._looked >= 1:
+            self._looked = now
+            self.refresh()
+        return self.changes
 
     def refresh(self) -> None:
         """Read again what has changed."""
@@ -139,6 +152,11 @@ class _Entries:
 
     entries: Mapping[str, str]
     pattern: bool = False
+    knows_addresses: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look through the keys, once."""
+        object.__setattr__(self, "knows_addresses", any("@" in key for key in self.entries))
 
     def lookup(self, key: str) -> str | None:
         return self.entries.get(key.lower())
@@ -154,6 +172,7 @@ class _Static:
 
     answer: str
     pattern: bool = False
+    knows_addresses: bool = True
 
     def lookup(self, key: str) -> str | None:
         return self.answer
@@ -169,6 +188,7 @@ class _Rules:
 
     rules: tuple[Rule, ...]
     pattern: bool = True
+    knows_addresses: bool = True
 
     def lookup(self, key: str) -> str | None:
         return next((result for rule in self.rules if (result := rule.apply(key)) is not None), None)
@@ -197,6 +217,10 @@ class _File:
             raise
         except ValueError as error:
             raise TableError(str(error)) from None
+
+    @property
+    def knows_addresses(self) -> bool:
+        return self._content.knows_addresses
 
     def lookup(self, key: str) -> str | None:
         return self._content.lookup(key)

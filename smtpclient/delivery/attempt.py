@@ -296,9 +296,11 @@ class Attempt:
             transaction = await self._carry(session, front, park=park)
             if reused and transaction.stale:
                 if front is not None:
-                    self._means.unfollowed.note(session.peer.address, session.uses, transaction.verdicts[0].reply)
+                    self._means.habits.came_to_nothing(session.peer.address, transaction.verdicts[0].reply)
                 await session.quit()
                 return False
+            if front is not None:
+                self._means.habits.went_well(session.peer.address)
             if transaction.reusable:
                 self._ledger.answered()
             again = go_clear and session.channel.is_lost
@@ -314,18 +316,19 @@ class Attempt:
     def _carry(self, session: Session, front: Front | None, *, park: bool) -> Awaitable[Transaction]:
         """Have the session carry what is left, at once or in its turn."""
         request, ledger = self._request, self._ledger
-        follow = partial(self._let_follow, session) if park and self._means.dialogue.pipeline_messages else None
+        follow = partial(self._let_follow, session, front) if park and self._means.dialogue.is_grouping else None
         if front is None:
             return session.transact(request.envelope, ledger.left, request.content, ledger.waited, follow)
         return session.transact_behind(
             front.turn, request.envelope, ledger.left, request.content, ledger.connected, follow
         )
 
-    def _let_follow(self, session: Session, turn: Turn) -> bool:
+    def _let_follow(self, session: Session, front: Front | None, turn: Turn) -> bool:
         """Let the next message begin behind the end of this one, if the session may be kept and it may use it."""
-        means, key = self._means, self._key
-        if key is None or means.pool.places.is_wanted(session) or session.peer.address in means.unfollowed:
+        means, key, address = self._means, self._key, session.peer.address
+        if key is None or means.pool.places.is_wanted(session) or address in means.habits.refused:
             return False
+        turn.is_orderly = front is not None or address in means.habits.orderly
 
         def fits(envelope: Envelope, recipients: Sequence[Recipient]) -> bool:
             same = fitting.key_of(means, self._request, envelope) == key
@@ -362,6 +365,8 @@ class Attempt:
         if transaction.needs_reset and not session.channel.over and not await session.reset():
             park = False
         if session.is_followed:
+            if not transaction.reusable:
+                self._means.habits.came_to_nothing(session.peer.address)
             await self._report(session, fate)
         elif park and self._key is not None and self._is_wanted(session, self._key):
             await self._report(session, fate)  # first: the session is someone else's then

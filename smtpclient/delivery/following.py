@@ -13,12 +13,13 @@ Promises: the next message only begins so while nothing else could be done with 
 destination has as many deliveries under way as it may have; no connection more is made for it.
 
 Does not: believe a server that refuses MAIL behind another message. Some do so because they did not expect it there.
-The message is sent in a session of its own then, and the server (:class:`Unfollowed`) gets no further groups.
+The message is sent in a session of its own then, and the server (:class:`Habits`) gets no further groups.
 
-Known limits: it is for servers that answer in order (``smtp_pipeline_messages``). One that leaves out its reply to the
-dot, or answers MAIL before it, would be misunderstood: its yes to MAIL would count for the message in front. What was
-learnt of servers is forgotten when the process ends. Nothing follows in LMTP, or by BDAT, where a message takes one
-round trip anyway, or in a session whose dialogue is recorded.
+Known limits: a server that answers MAIL before the dot in front of it, or leaves out its answer to the dot, must not be
+misunderstood. By default nothing follows therefore but where a yes to a message does not look like a yes to an envelope
+(``smtpclient.smtp.order``); with ``smtp_pipeline_messages = yes`` the operator vouches for all servers. What was learnt
+of servers is forgotten when the process ends. Nothing follows in LMTP, or by BDAT, where a message takes one round trip
+anyway, or in a session whose dialogue is recorded.
 """
 
 from collections import OrderedDict
@@ -34,13 +35,15 @@ class Turn:
 
     :ivar lines: what the message there says first; it goes out with the end of the one in front.
     :ivar is_taken: somebody waits there.
+    :ivar is_orderly: the server is known to answer in order, so that its no to the message in front is believed.
     """
 
-    __slots__ = ("_over", "is_taken", "lines")
+    __slots__ = ("_over", "is_orderly", "is_taken", "lines")
 
     def __init__(self) -> None:
         self.lines = b""
         self.is_taken = False
+        self.is_orderly = False
         self._over: Deferred[None] = Deferred()
 
     async def wait(self, lines: bytes) -> None:
@@ -55,25 +58,35 @@ class Turn:
             self._over.callback(None)
 
 
-class Unfollowed:
-    """The servers, by address, that want one message to be over before the next one begins."""
+class Habits:
+    """
+    How servers, by address, take messages that follow each other.
+
+    :ivar orderly: they have answered the end of a message, and then the next one's envelope behind it.
+    :ivar refused: they want one message to be over before the next one begins, as far as can be told.
+    """
 
     def __init__(self) -> None:
-        self._addresses: OrderedDict[str, None] = OrderedDict()
+        self.orderly: OrderedDict[str, None] = OrderedDict()
+        self.refused: OrderedDict[str, None] = OrderedDict()
 
-    def __contains__(self, address: object) -> bool:
-        return address in self._addresses
+    def went_well(self, address: str) -> None:
+        """A group was answered to its end."""
+        if address not in self.orderly:
+            _remember(self.orderly, address)
 
-    def note(self, address: str, uses: int, said: str) -> None:
+    def came_to_nothing(self, address: str, said: str = "") -> None:
         """
-        A message came to nothing behind another one: remember the server, unless it has only had enough messages.
+        A group was answered badly: that tells of the server, unless it has only had enough messages.
 
-        :param uses: how many messages the session has carried, this one included.
-        :param said: the server's answer to MAIL; empty: the connection has ended.
+        :param said: the server's answer to MAIL behind a message; empty: the session has ended before it.
         """
-        has_had_enough = said.startswith("421") if said else uses > 2
-        if has_had_enough:
-            return
-        self._addresses[address] = None
-        if len(self._addresses) > _MOST:
-            self._addresses.popitem(last=False)
+        has_had_enough = said.startswith("421") if said else address in self.orderly
+        if not has_had_enough:
+            _remember(self.refused, address)
+
+
+def _remember(servers: OrderedDict[str, None], address: str) -> None:
+    servers[address] = None
+    if len(servers) > _MOST:
+        servers.popitem(last=False)

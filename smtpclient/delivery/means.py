@@ -12,7 +12,7 @@ from smtpclient.delivery import destination
 from smtpclient.delivery.calling import Caller
 from smtpclient.delivery.connector import Connector
 from smtpclient.delivery.destination import Destination
-from smtpclient.delivery.following import Unfollowed
+from smtpclient.delivery.following import Habits
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.opening import Opening
 from smtpclient.delivery.pool import Pool
@@ -82,7 +82,7 @@ class Means:
     :param transcripts: remember what is said, for the postmaster.
     :param reachability: what is remembered of addresses.
     :param stagger: see :class:`smtpclient.delivery.calling.Caller`.
-    :param unfollowed: servers behind whose messages no other begins at once.
+    :param habits: how servers take messages that follow each other without a pause.
     :param status_filter: replaces the status of outcomes; None: none does.
     :param lmtp: the same for the transport of that name; None: nobody asks for it.
     """
@@ -104,7 +104,7 @@ class Means:
     status_filter: StatusFilter | None = None
     reachability: Reachability = field(default_factory=Reachability)
     stagger: float = 0.25
-    unfollowed: Unfollowed = field(default_factory=Unfollowed)
+    habits: Habits = field(default_factory=Habits)
 
     @property
     def caller(self) -> Caller:

@@ -15,7 +15,8 @@ for this machine and nothing here takes it) it is ``retry`` with a text that say
 that is no domain bounces with ``5.1.3``. Next hops that lead to the same place are spelled in the same way: lower case.
 
 Where the sender has no say, and no entry of ``transport_maps`` names the recipient itself, the route of a domain is
-remembered until a table changes: most mail goes where other mail has gone.
+remembered until a table changes: most mail goes where other mail has gone. Where no entry names any recipient, nothing
+else is asked for it.
 
 Does not: look into the DNS, check that a next hop makes sense (``smtpclient.delivery.destination``), rewrite
 addresses; ``user%domain`` and ``domain!user`` are names of users.
@@ -119,9 +120,8 @@ class Routing:
         self._is_own = is_own
         self._warned: set[str] = set()
         self._sender_matters = bool(settings.sender_relayhosts or settings.sender_transports)
-        self._only_domain_matters = not self._sender_matters and not settings.transport_maps
         self._remembered: dict[str, Route] = {}  # of recipients that have no entry of their own
-        self._changes = settings.transport_maps.changes
+        self._begin_to_remember()
 
     @classmethod
     def from_parameters(cls, parameters: Parameters, maillog: MailLog) -> "Routing":
@@ -135,33 +135,42 @@ class Routing:
         :param recipient: internal form.
         :param sender: internal form; empty is the null sender.
         """
-        _, at, domain = recipient.rpartition("@")
-        if at and self._only_domain_matters:
-            known = self._remembered.get(domain)
-            if known is not None:
-                return known
+        try:
+            _, at, domain = recipient.rpartition("@")
+            if at and self._only_domain_matters:
+                known = self._remembered.get(domain)
+                if known is not None and (not self._has_maps or self._maps.current() == self._changes):
+                    return known
+            return self._route_or_remember(recipient, sender)
+        except Exception as error:
+            # Whatever a table is made of, its failing must cost a delay and no mail.
+            self._warn_once(f"transport_maps or another table by which mail is routed: lookup failure: {error}")
+            return Route("retry", "4.3.0 address resolver failure")
+
+    def _route_or_remember(self, recipient: str, sender: str) -> Route:
         if not recipient:
             return Route("error", "5.1.3 null recipient address")
         local_part, domain = address.split(recipient)
         domain = _without_dot(domain) or self._settings.origin
         mailbox = f"{local_part}@{domain}"
-        try:
-            if self._sender_matters or domain.startswith("["):  # and which addresses are ours may change
-                return self._route(mailbox, domain, sender)
-            tables = self._settings.transport_maps
-            if tables and self._address_entry(tables, mailbox) is not None:
-                return self._route(mailbox, domain, sender)
-            if tables.changes != self._changes or len(self._remembered) > _MOST_DOMAINS:
-                self._changes = tables.changes
-                self._remembered.clear()
-            route = self._remembered.get(domain)
-            if route is None:
-                route = self._remembered[domain] = self._route(mailbox, domain, sender)
-            return route
-        except Exception as error:
-            # Whatever a table is made of, its failing must cost a delay and no mail.
-            self._warn_once(f"transport_maps or another table by which mail is routed: lookup failure: {error}")
-            return Route("retry", "4.3.0 address resolver failure")
+        if self._sender_matters or domain.startswith("["):  # and which addresses are ours may change
+            return self._route(mailbox, domain, sender)
+        if self._has_maps and self._address_entry(self._maps, mailbox) is not None:
+            return self._route(mailbox, domain, sender)
+        if self._maps.changes != self._changes or len(self._remembered) > _MOST_DOMAINS:
+            self._begin_to_remember()
+        route = self._remembered.get(domain)
+        if route is None:
+            route = self._remembered[domain] = self._route(mailbox, domain, sender)
+        return route
+
+    def _begin_to_remember(self) -> None:
+        """Forget what was remembered, and look at what the tables are like now."""
+        self._maps = self._settings.transport_maps
+        self._has_maps = bool(self._maps)
+        self._changes = self._maps.changes
+        self._only_domain_matters = not self._sender_matters and not self._maps.know_addresses
+        self._remembered.clear()
 
     def _route(self, recipient: str, domain: str, sender: str) -> Route:
         if not _is_domain(domain):

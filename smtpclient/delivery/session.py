@@ -7,6 +7,7 @@ capabilities, number of messages) goes into outcomes.
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import cast
 
 from smtpclient.delivery.following import Turn
 from smtpclient.interfaces import IMessageContent
@@ -17,9 +18,11 @@ from smtpclient.smtp import command, limits, verdict
 from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
 from smtpclient.smtp.chunking import ChunkedTransaction
-from smtpclient.smtp.settings import DialogueSettings
+from smtpclient.smtp.order import Order
+from smtpclient.smtp.reply import Reply
+from smtpclient.smtp.settings import DialogueSettings, Grouping
 from smtpclient.smtp.transaction import Transaction
-from smtpclient.smtp.verdict import Verdict
+from smtpclient.smtp.verdict import Stage, Verdict
 from smtpclient.tls.handshake import Securing
 from smtpclient.tls.policy import FROM_FALLBACK
 
@@ -58,6 +61,8 @@ class Session:
         self._settings = settings
         self._securing = securing
         self._behind: Turn | None = None
+        self._order = Order() if settings.pipeline_messages is Grouping.DISTINCT else None
+        self._learn = self._learnt if self._order is not None else None
 
     @property
     def tls(self) -> str:
@@ -92,6 +97,8 @@ class Session:
         """Whether the next message may begin with the end of one (``following``)."""
         if not self.capabilities.pipelining or self._settings.lmtp or self._settings.send_xforward:
             return False
+        if self._learn is not None:
+            return False  # what its yes to a message looks like is yet to be seen
         # What is recorded, waited for or shared out is easier to understand one by one.
         is_watched = self.transcript is not None or self.channel.trace is not None
         limits = self._limits
@@ -129,7 +136,7 @@ class Session:
         if len(shares) == 1:
             transaction = self._transaction(envelope, recipients, content, waited)
             if follow is not None and self.may_be_followed:
-                transaction.follow = partial(self._next_lines, follow)
+                transaction.follow, transaction.believes = partial(self._next_lines, follow), self._believes
             await transaction.run()
             return self._note(transaction)
         return await self._carry_in_shares(envelope, recipients, content, waited, shares)
@@ -183,7 +190,7 @@ class Session:
         begun()
         self._begin()
         if follow is not None:
-            transaction.follow = partial(self._next_lines, follow)
+            transaction.follow, transaction.believes = partial(self._next_lines, follow), self._believes
         await transaction.run()
         return self._note(transaction)
 
@@ -195,6 +202,20 @@ class Session:
         self._behind = turn
         return turn.lines
 
+    def _believes(self, reply: Reply) -> bool:
+        """Whether a reply is to a message, and not to the envelope that went out behind it."""
+        behind, order = self._behind, self._order
+        return behind is None or order is None or order.believes(behind.is_orderly, reply)
+
+    def _learnt(self, stage: Stage, reply: Reply) -> None:
+        """Take note of what a yes looks like, until it is known."""
+        order = cast(Order, self._order)
+        if stage is Stage.DOT:
+            order.to_message(reply)
+            self._learn = None if order.is_told else self._learn
+        else:
+            order.to_envelope(reply)
+
     def _transaction(
         self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent, waited: float
     ) -> Transaction:
@@ -203,6 +224,7 @@ class Session:
         transaction = (ChunkedTransaction if in_chunks else Transaction)(
             self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content
         )
+        transaction.learn = self._learn
         if self.delay_dot is not None and waited >= self._settings.pix.threshold:
             transaction.delay_dot = self.delay_dot
         return transaction

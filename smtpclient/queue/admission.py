@@ -3,8 +3,8 @@ How much of the active queue a destination may have, and what becomes of mail be
 
 A destination may have :data:`SHARE` times as many messages active as there are places free: one slow destination
 gets four fifths of all places, two get four ninths each, and there is always a place for one without mail. The
-same holds for recipients. One that has not answered yet gets no more than :data:`UNTRIED` messages, and of mail for
-a suspended one there is as much at hand as is being deferred.
+same holds for recipients. One that has not answered yet gets no more than :data:`UNTRIED` messages, or as many as may
+be under way to it at once, and of mail for a suspended one there is as much at hand as is being deferred.
 
 Mail beyond that *stays outside* (``outside``): it is seen in its folder, with a glimpse, that nobody takes it now. What
 cannot be seen so, because it has many recipients or some of them can go, is claimed all the same, and *held back*: put
@@ -34,7 +34,7 @@ SHARE = 4
 """How many times the free places of the active queue one destination may have taken."""
 
 UNTRIED = 1000
-"""How many messages a destination gets that has not answered yet."""
+"""How many messages a destination gets that has not answered yet, unless its window is wider."""
 
 SHORTEST_HOLD = 0.5
 """How long mail for an overfull destination is held back at least, seconds."""
@@ -146,7 +146,7 @@ class Admission:
         if destination.suspension is not None and destination.suspended_until > self._clock.seconds():
             return destination.messages >= 2 * SUSPENDED_WIDTH
         messages = destination.messages
-        if messages >= UNTRIED and not destination.has_answered:
+        if messages >= UNTRIED and not destination.has_answered and messages >= destination.window.size:
             return True
         return messages >= SHARE * max(self._settings.active_limit - len(self._active), 1)
 

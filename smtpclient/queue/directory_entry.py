@@ -6,6 +6,9 @@ Does not: say what is in it (``spool``), which folder it lies in.
 
 from typing import NamedTuple
 
+STALE = 36 * 3600.0
+"""How old an unfinished file gets before it is removed, seconds."""
+
 
 class Entry(NamedTuple):
     """
@@ -28,6 +31,14 @@ class Entry(NamedTuple):
     def damaged(self) -> bool:
         """Whether a delivery agent has marked it as damaged."""
         return self.mode & 0o700 == 0o400
+
+    def is_stale(self, now: float) -> bool:
+        """
+        Whether it was never completed, and is so old that nobody can be writing it any more.
+
+        :param now: seconds since the epoch.
+        """
+        return self.mode & 0o700 == 0o600 and self.due < now - STALE
 
     @property
     def expire_now(self) -> bool:

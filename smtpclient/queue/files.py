@@ -8,6 +8,7 @@ system call in meaning, and may fail or lose power at the n-th. Nothing else in 
 ``open``              open(2), always with O_CLOEXEC
 ``close``             close(2)
 ``pread``             pread(2): up to so many bytes at an offset; fewer only at the end of the file
+``peek``              open(2), read(2) and close(2): as many bytes of the start as come at once
 ``write``             write(2) until everything is written
 ``pwrite``            pwrite(2) until everything is written
 ``fstat``, ``stat``   fstat(2), stat(2)
@@ -54,6 +55,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Make = Callable[[], tuple[int, Sequence[str]]]
 
+_READ = os.O_RDONLY | os.O_CLOEXEC
+_READ_UNNOTED = _READ | getattr(os, "O_NOATIME", 0)  # not every system has it
 _EXCLUSIVE, _SHARED = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_SH | fcntl.LOCK_NB
 
 _BATCH = 64  # fsyncs in one trip to a thread: bounds how long the first of them waits for the last
@@ -99,7 +102,7 @@ class Files:
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         """Open a file for this process alone, not for those it starts."""
-        return os.open(path, flags | os.O_CLOEXEC, mode)
+        return _open_to_read(path) if flags == os.O_RDONLY else os.open(path, flags | os.O_CLOEXEC, mode)
 
     def close(self, fd: int) -> None:
         """Give back a file."""
@@ -114,6 +117,14 @@ class Files:
                 break
             data += more
         return data
+
+    def peek(self, path: str, size: int) -> bytes:
+        """Read up to ``size`` bytes from the start of a file in one go; there may be more even where fewer come."""
+        fd = _open_to_read(path)
+        try:
+            return os.read(fd, size)
+        finally:
+            os.close(fd)
 
     def write(self, fd: int, data: bytes) -> None:
         """Write all of it at the file's position."""
@@ -324,3 +335,11 @@ def _sync_folder(path: str) -> None:
         raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(fd)
+
+
+def _open_to_read(path: str) -> int:
+    """Open a file; that it is read need not be written to the disk."""
+    try:
+        return os.open(path, _READ_UNNOTED)
+    except PermissionError:  # it is somebody else's
+        return os.open(path, _READ)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 
 from smtpclient.queue import queue_id as queue_ids
+from smtpclient.queue.directory_entry import Entry
 from smtpclient.queue.files import Files
 from smtpclient.queue.instance_lock import SpoolError
 
@@ -86,12 +87,20 @@ class Folders:
             raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}") from None
 
     def _path(self, queue: str, queue_id: str) -> str:
+        return self.folder(queue, queue_id) + queue_id
+
+    def folder(self, queue: str, queue_id: str) -> str:
+        """
+        Where the file of a message lies, with a slash at its end.
+
+        :raises ValueError: when there is no such queue, or the id could lead out of it.
+        """
         if not queue_ids.is_valid(queue_id):
             raise ValueError(f"{queue_id!r} is no queue id")
         top = self._flat_tops.get(queue)
         if top is not None:
-            return top + queue_id
-        return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, self._depths[queue])}{queue_id}"
+            return top
+        return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, self._depths[queue])}"
 
     def above(self, queue: str, path: str) -> Iterator[str]:
         """The folders that lead to a file, from its own up to that of its queue."""
@@ -114,6 +123,18 @@ class Folders:
                     waiting.append(f"{folder}{name}/")
                 else:
                     yield folder, name
+
+    def entry(self, folder: str, name: str) -> Entry | None:
+        """
+        What the system knows of a file; None: there is none of that name, or it is something else.
+
+        :param folder: with a slash at its end.
+        :raises OSError: when that cannot be told.
+        """
+        found = self.stat(folder + name)
+        if found is None or not stat.S_ISREG(found.st_mode):
+            return None
+        return Entry(name, found.st_mtime, stat.S_IMODE(found.st_mode))
 
     def move(self, old: str, new: str) -> bool:
         """

@@ -5,7 +5,7 @@ To take a message out of its folder, read it and put it back costs a third of a 
 that: no lock, no move, nothing made but two kinds of addresses.
 
 Promises: nothing is seen where the first :data:`LENGTH` bytes do not hold all recipients, or anything in them is out
-of the ordinary; one system call each to open, read and close, one more where the file is shorter.
+of the ordinary; one system call each to open, read and close.
 
 Does not: judge. What a glimpse says is a hint, and whoever acts on it reads the message properly before it is
 delivered, reported or changed.
@@ -21,6 +21,11 @@ LENGTH = 1024
 """How much of a file is looked at, bytes."""
 
 _SIZE_RECORD = 97  # bytes, as everybody writes it: type, length, six numbers of 15 digits, five blanks
+_SIZE_BEGINS = bytes((record.SIZE, _SIZE_RECORD - 2))
+_COUNT = slice(34, 49)  # where in it the number of recipients stands, the third of the six
+
+# From one record to the next, by its length byte. One of more than 127 bytes has a second: it leads out of all bounds.
+_STEPS = (*range(2, 0x80 + 2), *(1 << 30,) * 0x80)
 
 _PASSED = frozenset(
     (
@@ -56,16 +61,9 @@ def glimpse(files: Files, path: str) -> Glimpse | None:
     :return: None when it takes more than a glimpse, or there is no file that can be read.
     """
     try:
-        fd = files.open(path)
+        return seen(files.peek(path, LENGTH))
     except OSError:
         return None
-    try:
-        data = files.pread(fd, LENGTH, 0)
-    except OSError:
-        return None
-    finally:
-        files.close(fd)
-    return seen(data)
 
 
 def seen(data: bytes) -> Glimpse | None:
@@ -77,33 +75,28 @@ def seen(data: bytes) -> Glimpse | None:
     sender: str | None = None
     recipients: list[str] = []
     finished = 0
-    at, room = _SIZE_RECORD, len(data)
-    while at + 2 <= room:
-        kind, length = data[at], data[at + 1]
-        end = at + 2 + length
-        if length > 0x7F or end > room:
-            return None
-        if kind in _PASSED:
+    at = _SIZE_RECORD
+    try:
+        # Made for each of a hundred thousand files in turn: an end that is not there is met by reading on.
+        while True:
+            kind = data[at]
+            end = at + _STEPS[data[at + 1]]
+            if kind in _PASSED:
+                at = end
+                continue
+            if kind == record.RECIPIENT:
+                recipients.append(address.from_bytes(data[at + 2 : end]))
+            elif kind == record.SENDER:
+                sender = address.from_bytes(data[at + 2 : end])
+            elif kind == record.DONE:
+                finished += 1
+            else:
+                break
             at = end
-            continue
-        if kind == record.RECIPIENT:
-            recipients.append(address.from_bytes(data[at + 2 : end]))
-        elif kind == record.SENDER:
-            sender = address.from_bytes(data[at + 2 : end])
-        elif kind == record.DONE:
-            finished += 1
-        elif kind == record.CONTENT:
-            # Behind the content there may be more, from its header.
-            if sender is None or not recipients or len(recipients) + finished != _counted(data):
-                return None
-            return Glimpse(sender, tuple(recipients))
-        else:
-            return None
-        at = end
-    return None
-
-
-def _counted(data: bytes) -> int:
-    """How many recipients the size record counts; -1: it is none, or of another form."""
-    number = data[34:49].strip()  # the third of its fields
-    return int(number) if data[0] == record.SIZE and data[1] == _SIZE_RECORD - 2 and number.isdigit() else -1
+    except IndexError:
+        return None
+    # Behind the content there may be more recipients, from its header: then the size record counts more.
+    total = len(recipients) + finished
+    if kind != record.CONTENT or sender is None or not recipients or data[_COUNT] != b"%15d" % total:
+        return None
+    return Glimpse(sender, tuple(recipients)) if data.startswith(_SIZE_BEGINS) else None

@@ -337,7 +337,7 @@ class Poller(Service):
         if found is None or found[1] in self._scheduler:
             return None
         entry = self._entry(*found)
-        return (found[0], entry) if entry is not None and (entry.complete or entry.damaged) else None
+        return (found[0], entry) if entry is not None else None
 
     def _entry(self, folder: str, queue_id: str) -> Entry | None:
         try:
@@ -372,7 +372,7 @@ class Poller(Service):
         if queue_id in self._outside.folders or queue_id in self._scheduler or self._stays_outside(folder, queue_id):
             return None
         entry = self._spool.entry(queue_id, folder)
-        if entry is None or not (entry.complete or entry.damaged):
+        if entry is None:
             return None
         in_time = entry.due <= self._clock.seconds() + _FUTURE
         return entry if in_time or self._incoming.ignore_times else None
@@ -382,7 +382,7 @@ class Poller(Service):
         if queue_id in self._outside.folders or queue_id in self._scheduler:
             return None
         entry = self._spool.entry(queue_id, folder)
-        if entry is None or not (entry.complete or entry.damaged):
+        if entry is None:
             return None
         if self._deferred.ignore_times or entry.due <= self._clock.seconds():
             stays = folder == "deferred" and not entry.expire_now and self._stays_outside(folder, queue_id)

@@ -3,11 +3,10 @@ What is done to a queue directory before its messages are looked at.
 
 What the queue manager before us had claimed goes back to ``incoming/``: it may have died at any point of its work, and
 what each file says of its recipients is what counts. A file that was never completed was never promised to anybody; it
-is removed when it is so old that nobody can be writing it any more. What ``postsuper -r`` has put into ``maildrop/``
-comes back, too; what Postfix's postdrop(1) writes there is of another form and left alone.
+is removed when it is so old that nobody can be writing it any more: one that has no queue id yet before the first
+message is looked at, and one that has its name when the poller comes by. What ``postsuper -r`` has put into
+``maildrop/`` comes back, too; what Postfix's postdrop(1) writes there is of another form and left alone.
 """
-
-import stat
 
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue import queue_id as queue_ids
@@ -15,27 +14,33 @@ from smtpclient.queue import record
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import Folders
 
-STALE = 36 * 3600.0
-"""How old an unfinished file gets before it is removed, seconds."""
-
 
 def remove_stale(files: Files, folders: Folders, maillog: MailLog, now: float) -> None:
     """
-    Remove what was left unfinished in ``incoming/``.
+    Remove what was left in ``incoming/`` before it had a queue id.
+
+    What has one is looked at when its turn comes: a look at each of a hundred thousand files would hold up the first.
 
     :param now: seconds since the epoch.
-    :raises OSError: when the folder cannot be read or a file not be removed.
+    :raises OSError: when the folder cannot be read.
     """
     for folder, name in folders.names("incoming"):
-        found = folders.stat(folder + name)
-        if (
-            found is not None
-            and stat.S_ISREG(found.st_mode)
-            and found.st_mode & 0o700 == 0o600
-            and found.st_mtime < now - STALE
-        ):
-            files.unlink(folder + name)
-            maillog.warning("qmgr", f"removed {folder}{name}: it was never completed")
+        if not queue_ids.is_valid(name):
+            entry = folders.entry(folder, name)
+            if entry is not None and entry.is_stale(now):
+                remove_unfinished(files, maillog, folder + name)
+
+
+def remove_unfinished(files: Files, maillog: MailLog, path: str) -> None:
+    """Remove a file that was never completed; where that cannot be done it stays, for it is in nobody's way."""
+    try:
+        files.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        maillog.warning("qmgr", f"cannot remove {path}, which was never completed: {error.strerror}")
+        return
+    maillog.warning("qmgr", f"removed {path}: it was never completed")
 
 
 def reclaim_active(files: Files, folders: Folders, maillog: MailLog, now: float) -> None:

@@ -39,7 +39,7 @@ from smtpclient.queue.instance_lock import InstanceLock, SpoolError
 from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
 from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
-from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
+from smtpclient.queue.recovery import reclaim_active, remove_stale, remove_unfinished, take_back_requeued
 from smtpclient.queue.small_files import ROOM, SmallFiles
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
@@ -106,8 +106,8 @@ class Spool:
         """
         Make the directory fit for use and take it over.
 
-        Makes missing folders, takes the instance lock, removes what was left unfinished, moves ``active/`` back to
-        ``incoming/``.
+        Makes missing folders, takes the instance lock, removes what was left without a name, moves ``active/`` back
+        to ``incoming/``.
 
         :raises SpoolError: in words for the operator: missing, not a directory, read-only, in use by another process.
         """
@@ -143,8 +143,7 @@ class Spool:
 
         :return: its queue id, once it is durable.
         :raises ValueError: when its envelope cannot be written: no recipient, a line break in an address.
-        :raises OSError: when the disk does not take it, or less than ``minimum_free`` is left on it; nothing is left
-            behind.
+        :raises OSError: when the disk does not take it, or has not ``minimum_free`` left; nothing is left behind.
         """
         return await self._writer.write(message, queue)
 
@@ -160,30 +159,33 @@ class Spool:
 
     def scan(self, queue: str) -> Iterator[Entry]:
         """
-        Look at every file of a queue, as it is asked for; a file that moves meanwhile may be missed until next time.
+        Every file of a queue, complete or not, as it is asked for; one that moves meanwhile may be missed.
 
         :raises OSError: when a folder cannot be read.
         """
         for folder, name in self._folders.names(queue):
-            if queue_ids.is_valid(name):
-                found = self._folders.stat(folder + name)
-                if found and stat.S_ISREG(found.st_mode):
-                    yield Entry(name, found.st_mtime, stat.S_IMODE(found.st_mode))
+            if queue_ids.is_valid(name) and (entry := self._folders.entry(folder, name)) is not None:
+                yield entry
 
     def entry(self, queue_id: str, queue: str) -> Entry | None:
         """
-        Look at one file of a queue; None: it is not there.
+        Look at one message of a queue, or what was one; None: it is not there, or still being written.
+
+        What was left unfinished in ``incoming/`` so long ago that nobody can be writing it any more is removed.
 
         :raises OSError: when that cannot be told.
         """
-        found = self._folders.stat(self._folders.path(queue, queue_id))
-        if found is None or not stat.S_ISREG(found.st_mode):
-            return None
-        return Entry(queue_id, found.st_mtime, stat.S_IMODE(found.st_mode))
+        folder = self._folders.folder(queue, queue_id)
+        entry = self._folders.entry(folder, queue_id)
+        if entry is None or entry.complete or entry.damaged:
+            return entry
+        if queue == "incoming" and entry.is_stale(self._clock.seconds()):
+            remove_unfinished(self._files, self._maillog, folder + queue_id)
+        return None
 
     def glimpse(self, queue_id: str, queue: str) -> Glimpse | None:
         """Who a message is from and for, as a hint; None: that takes reading it, or there is nothing to be read."""
-        return glimpse(self._files, self._folders.path(queue, queue_id))
+        return glimpse(self._files, self._folders.folder(queue, queue_id) + queue_id)
 
     def claim(self, queue_id: str, queue: str) -> bool:
         """
@@ -216,10 +218,9 @@ class Spool:
             if mode != 0o700:
                 raise BusyQueueFile(f"{path} is still being written")
             remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
-            size = found.st_size
-            beginning = self._files.pread(fd, min(size, WINDOW), 0)
-            message = read_message(self._files, fd, path, queue_id, remark, size, beginning)
-            if len(beginning) == size:
+            beginning = self._files.pread(fd, min(found.st_size, WINDOW), 0)
+            message = read_message(self._files, fd, path, queue_id, remark, found.st_size, beginning)
+            if len(beginning) == found.st_size:
                 self._small_files.keep(path, found, beginning)
             return message
         except BlockingIOError:

@@ -21,7 +21,7 @@ less than that, 64 KiB and a block, in the time limit counts as one that stands 
 
 from collections import deque
 from collections.abc import Callable
-from typing import cast
+from typing import NoReturn, cast
 
 from OpenSSL.SSL import Connection
 from twisted.internet.defer import Deferred
@@ -326,6 +326,18 @@ class Channel(Protocol):
     def abort(self) -> None:
         """Drop the connection without another word."""
         self._end(ClosedByUs("dropped"))
+
+    def break_off(self, why: str) -> NoReturn:
+        """
+        Drop the connection because of what the server has said, with all that it has said after that.
+
+        :param why: what it did, in words that follow its name.
+        :raises ProtocolBroken: always.
+        """
+        broken = ProtocolBroken(why)
+        self._replies.clear()
+        self._end(broken)
+        raise broken
 
     def close(self) -> None:
         """

@@ -177,6 +177,9 @@ class ReplyParser:
             whole = _whole_replies(data)
             if whole is not None:
                 return whole, len(whole)
+        elif b"\n" not in data and len(self._buffer) + len(data) <= SHORT:
+            self._buffer += data  # a server that takes its time
+            return (), 0
         replies: list[Reply] = []
         *lines, rest = (self._buffer + data).split(b"\n")
         for line in lines:

@@ -2,6 +2,7 @@
 What the dialogue needs to know of the configuration: one frozen value, taken from the parameters once.
 """
 
+import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,14 @@ from smtpclient.config.tables import Tables
 from smtpclient.observe.maillog import MailLog
 from smtpclient.smtp.content_changes import ContentChanges
 from smtpclient.smtp.pix import PixSettings
+
+
+class Grouping(enum.Enum):
+    """To which servers a message may begin with the end of another (``smtp_pipeline_messages``)."""
+
+    NO = "no"
+    DISTINCT = "distinct"  # whose yes to a message is told from that to an envelope (``smtpclient.smtp.order``)
+    YES = "yes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class DialogueSettings:
     :param changes: what is changed of messages on their way out.
     :param discard_ehlo_maps: ``discard_ehlo_keywords`` by server address; None: none.
     :param reply_filter: replaces lines of replies before they are read; None: none does.
-    :param pipeline_messages: the next message may begin with the end of one.
+    :param pipeline_messages: to which servers the next message may begin with the end of one.
     :param min_data_rate: bytes per second that a server must take, while time limits count for whole requests; 0: they
         count anew for each piece.
     """
@@ -58,8 +67,13 @@ class DialogueSettings:
     min_data_rate: int = 0
     send_xforward: bool = False
     use_bdat: bool = False
-    pipeline_messages: bool = False
+    pipeline_messages: Grouping = Grouping.DISTINCT
     xforward: float = 300.0
+
+    @property
+    def is_grouping(self) -> bool:
+        """Whether there are servers to which a message may begin with the end of another."""
+        return self.pipeline_messages is not Grouping.NO
 
     def discarded(self, address: str) -> frozenset[str]:
         """The extensions that are not to be believed of the server at an address."""
@@ -103,7 +117,7 @@ class DialogueSettings:
             pix=PixSettings.from_parameters(parameters),
             send_xforward=parameters.boolean("smtp_send_xforward_command"),
             use_bdat=parameters.boolean("smtp_use_bdat"),
-            pipeline_messages=parameters.boolean("smtp_pipeline_messages"),
+            pipeline_messages=Grouping(parameters.text("smtp_pipeline_messages")),
             xforward=parameters.seconds("smtp_xforward_timeout"),
             min_data_rate=(
                 parameters.integer("smtp_min_data_rate") if parameters.boolean("smtp_per_request_deadline") else 0

@@ -54,6 +54,9 @@ class Transaction:
     :ivar verdicts: index of each recipient to its verdict, filled as they fall.
     :ivar follow: asked for what the next message has to say, which goes out behind the end of this one (RFC 2920
         section 3.1); None: nothing does.
+    :ivar learn: told of each yes, and of what stage it is; None: nobody wants to know.
+    :ivar believes: asked whether a reply is that to this message, where another one may have begun behind it; None:
+        it is, for replies come in order (RFC 2920 section 3.2).
     :ivar delay_dot: waits before the end of the content is sent; None: it goes out with the rest.
     :ivar reusable: the session can carry another message; if ``needs_reset``, after RSET.
     :ivar stale: the session ended before this message mattered to the server: there was no answer to MAIL, or a 421.
@@ -80,6 +83,8 @@ class Transaction:
         self._commands: tuple[bytes, list[tuple[int, bytes]]] | None = None
         self._is_open = False
         self.follow: Callable[[], bytes] | None = None
+        self.learn: Callable[[Stage, Reply], None] | None = None
+        self.believes: Callable[[Reply], bool] | None = None
         self.delay_dot: Callable[[], Awaitable[None]] | None = None
         self.stage = Stage.MAIL
         self.verdicts: dict[int, Verdict] = {}
@@ -199,6 +204,8 @@ class Transaction:
             self._channel.command(line)
         reply = self._channel.at_hand() or await self._channel.reply(self._settings.mail)
         if reply.category == 2:
+            if self.learn is not None:
+                self.learn(Stage.MAIL, reply)
             self.stage = Stage.RCPT
             return True
         # Behind another message MAIL may have come too early for the server.
@@ -213,6 +220,8 @@ class Transaction:
         if index in self.verdicts:
             return  # MAIL was refused; the reply only keeps us in step
         if reply.category == 2:
+            if self.learn is not None:
+                self.learn(Stage.RCPT, reply)
             self._accepted.append(index)
         else:
             self.verdicts[index] = verdict.said(self._peer, reply, Stage.RCPT)
@@ -303,8 +312,13 @@ class Transaction:
         if self._settings.lmtp:
             for index in self._accepted:
                 self.verdicts[index] = self._fate(await self._channel.reply(self._settings.data_done))
-        else:
-            self._fail_rest(self._fate(await self._channel.reply(self._settings.data_done)))
+            return
+        reply = await self._channel.reply(self._settings.data_done)
+        if self.believes is not None and not self.believes(reply):
+            self._channel.break_off(f"answered out of order, it seems ({reply.one_line})")
+        if self.learn is not None and reply.category == 2:
+            self.learn(Stage.DOT, reply)
+        self._fail_rest(self._fate(reply))
 
     def _fate(self, reply: Reply) -> Verdict:
         return verdict.sent(reply) if reply.category == 2 else verdict.said(self._peer, reply, Stage.DOT)

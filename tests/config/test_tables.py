@@ -126,6 +126,14 @@ class ChainTests(SynchronousTestCase):
         self.assertEqual(len(problems("texthash:/no/such, ldap:x, inline:{a}")), 3)
         self.assertEqual(problems("inline:{a=b"), ("an opening brace { is never closed",))
 
+    def test_whether_they_know_addresses(self) -> None:
+        """Where no key has an @ in it; what answers to anything may."""
+        path = self.mktemp()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("/x/ y\n")
+        texts = ("", "inline:{a=1}", "inline:{a=1,u@a=2}", "static:x", f"regexp:{path}", "inline:{a=1} static:x")
+        self.assertEqual([Tables(text).know_addresses for text in texts], [False, False, True, True, True, True])
+
     def test_part_of_a_key(self) -> None:
         """Patterns are not asked for parts of what is looked for."""
         path = self.mktemp()

@@ -1,19 +1,21 @@
 """Messages that follow each other in one session without a pause: the next one's envelope with the end of the last."""
 
+import gc
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpclient.delivery.following import Unfollowed
+from smtpclient.delivery.following import Habits
 from smtpclient.delivery.pool import PoolSettings
 from smtpclient.mail.envelope import Utf8
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult, Fits
-from smtpclient.smtp.settings import DialogueSettings
+from smtpclient.smtp.settings import DialogueSettings, Grouping
+from smtpclient.smtp.transaction import Transaction
 from tests.delivery.memory_network import World, short
 from tests.smtp.scripted_server import GOOD, PIPELINING, Script, Steps
 
-GROUPS = DialogueSettings("me.example", "me.example", pipeline_messages=True)
+GROUPS = DialogueSettings("me.example", "me.example", pipeline_messages=Grouping.YES)
 
 
 class Line:
@@ -137,6 +139,17 @@ class Following(FollowingCase):
         self.assertEqual(found, ["deferred 4.4.2", "sent 2.0.0"])
         self.assertEqual(round(self.world.clock.seconds()), 1600)
 
+    def test_nothing_is_left(self) -> None:
+        """When messages are over, what was made for them is gone without a search by the garbage collector."""
+        for dialogue in (GROUPS, DialogueSettings("me.example", pipeline_messages=Grouping.DISTINCT)):
+            gc.collect()
+            gc.disable()
+            self.addCleanup(gc.enable)
+            before = sum(isinstance(thing, Transaction) for thing in gc.get_objects())
+            self.deliver(*[{}] * 5, script=self.script(), dialogue=dialogue)
+            after = sum(isinstance(thing, Transaction) for thing in gc.get_objects())
+            self.assertEqual(after, before, dialogue.pipeline_messages)
+
     def test_unsafe_address_behind(self) -> None:
         """A message for which there is nothing to be said waits for its turn all the same, and keeps the session."""
         world = World({"a": self.script()}, dialogue=GROUPS)
@@ -179,7 +192,7 @@ class NotFollowing(FollowingCase):
             },
             "chunks": {
                 "script": self.script((*PIPELINING, "CHUNKING")),
-                "dialogue": DialogueSettings("me.example", use_bdat=True, pipeline_messages=True),
+                "dialogue": DialogueSettings("me.example", use_bdat=True, pipeline_messages=Grouping.YES),
             },
             "recorded": {"script": self.script(), "notify": True},
             "logged": {"script": self.script(), "debug_peers": ["mx-a.example"]},
@@ -238,7 +251,78 @@ class Disbelief(FollowingCase):
 
     def test_memory(self) -> None:
         """So many servers are remembered, and then the oldest are forgotten."""
-        unfollowed = Unfollowed()
+        habits = Habits()
         for number in range(1001):
-            unfollowed.note(f"192.0.2.{number}", 2, "")
-        self.assertEqual([f"192.0.2.{number}" in unfollowed for number in (0, 1, 1000)], [False, True, True])
+            habits.went_well(f"192.0.2.{number}")
+            habits.came_to_nothing(f"192.0.2.{number}", "554 5.5.0 what?")
+        for kept in (habits.orderly, habits.refused):
+            self.assertEqual([f"192.0.2.{number}" in kept for number in (0, 1, 1000)], [False, True, True])
+
+
+class Distinct(FollowingCase):
+    """Servers of which nothing is known beforehand (``smtp_pipeline_messages = distinct``)."""
+
+    dialogue = DialogueSettings("me.example", "me.example", pipeline_messages=Grouping.DISTINCT)
+
+    def test_first_seen_alone(self) -> None:
+        """The first message of a session shows what its yes looks like; from the second on they follow each other."""
+        found = self.deliver({}, {}, {}, {}, script=self.script(), dialogue=self.dialogue)
+        self.assertEqual((found, self.grouped), (["sent 2.0.0"] * 4, [2]))
+
+    def test_not_told_apart(self) -> None:
+        """Where a yes to a message looks like a yes to an envelope, or says nothing of its kind, nothing follows."""
+        alike = {"mail": "250 2.0.0 Ok"}, {"rcpt": "250 2.0.0 Ok"}, {"eod": "250 2.1.6 Ok"}
+        bare = {"mail": "250 Ok"}, {"rcpt": "250 Accepted"}, {"eod": "250 OK id=1rX"}
+        for steps in (*alike, *bare):
+            found = self.deliver({}, {}, {}, script=self.script(**steps), dialogue=self.dialogue)
+            self.assertEqual(([fate[:4] for fate in found], self.grouped), (["sent"] * 3, [0]), steps)
+
+    def test_a_message_that_nobody_gets(self) -> None:
+        """A message of which the server has taken nothing shows nothing; the next one does."""
+        script = self.script(rcpt={"u1@": "550 5.1.1 unknown", "*": "!default"})
+        found = self.deliver({}, {}, {}, script=script, dialogue=self.dialogue)
+        self.assertEqual((found, self.grouped), (["bounced 5.1.1", "sent 2.0.0", "sent 2.0.0"], [0]))
+
+    def test_yes_to_mail_in_place_of_the_dots(self) -> None:
+        """A server that answers MAIL before the dot is found out: its yes counts for nobody, and groups end."""
+        script = self.script(eod=("!default", ["!later 5 554 5.7.1 spam"], "!default"))
+        found = self.deliver({}, {}, {}, {}, script=script, then=self.script(), dialogue=self.dialogue)
+        self.assertEqual(found, ["sent 2.0.0", "deferred 4.5.0", "sent 2.0.0", "sent 2.0.0"])
+        self.assertEqual(self.grouped, [1, 0])
+        doubtful = self.world.settled[1][0]
+        self.assertTrue(doubtful.in_doubt)
+        self.assertEqual(
+            doubtful.reason,
+            "host mx-a.example[192.0.2.1] answered out of order, it seems (250 2.1.0 Ok) while sending end of data "
+            "-- message may be sent more than once",
+        )
+
+    def test_a_dot_without_an_answer(self) -> None:
+        """Nor does a yes to MAIL count for a dot that is never answered."""
+        script = self.script(eod=("!default", [], "!default"))
+        found = self.deliver({}, {}, {}, script=script, then=self.script(), dialogue=self.dialogue)
+        self.assertEqual(found, ["sent 2.0.0", "deferred 4.5.0", "sent 2.0.0"])
+
+    def test_refusal_from_a_stranger(self) -> None:
+        """The no to the first group that a server gets may be one to MAIL: it bounces nothing."""
+        script = self.script(eod=("!default", "554 5.7.1 spam", "!default"))
+        found = self.deliver({}, {}, {}, script=script, then=self.script(), dialogue=self.dialogue)
+        self.assertEqual(found, ["sent 2.0.0", "deferred 4.5.0", "sent 2.0.0"])
+
+    def test_refusal_from_who_is_known(self) -> None:
+        """A server that has answered a group in order is believed its no, in later sessions too."""
+        eod = ("!default", "!default", "554 5.7.1 spam", "!default")
+        found = self.deliver({}, {}, {}, {}, script=self.script(eod=eod), dialogue=self.dialogue)
+        self.assertEqual((found, self.grouped), (["sent 2.0.0"] * 2 + ["bounced 5.7.1", "sent 2.0.0"], [2]))
+
+    def test_lost_at_the_first_group(self) -> None:
+        """A server that is lost with the first group to it gets no more, for that may have been the cause."""
+        script = self.script(eod=("!default", "!close"))
+        found = self.deliver({}, {}, {}, {}, script=script, dialogue=self.dialogue)
+        self.assertEqual((found[1], self.grouped), ("deferred 4.4.2", [1, 0]))
+
+    def test_lost_later(self) -> None:
+        """One that is lost later gets groups again: it has had enough, or the network has."""
+        script = self.script(eod=("!default", "!default", "!close"))
+        found = self.deliver(*[{}] * 6, script=script, dialogue=self.dialogue)
+        self.assertEqual((found[2], self.grouped), ("deferred 4.4.2", [2, 1]))

@@ -1,5 +1,6 @@
 """Tests of the way from a recipient to its transport and next hop."""
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
@@ -229,6 +230,38 @@ class TransportMaps(RoutingCase):
         write("a.test smtp:another\n")
         tables.refresh()
         self.assertEqual(routing.route("x@a.test", "").next_hop, "another")
+
+    def test_an_entry_for_a_user_is_followed_when_it_comes(self) -> None:
+        """Although until then nobody needed to be asked about users of the domain."""
+        path = self.mktemp()
+
+        def write(text: str) -> None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+
+        write("a.test smtp:old\n")
+        clock = Clock()
+        tables = Tables(f"texthash:{path}", clock.seconds)
+        routing = Routing(RoutingSettings("example.com", transport_maps=tables), self.warnings.append)
+        routing.route("x@a.test", "")
+        write("a.test smtp:another\nx@a.test smtp:own\n")
+        clock.advance(1)
+        asked = ("x@a.test", "y@a.test", "x@a.test")
+        self.assertEqual([routing.route(one, "").next_hop for one in asked], ["own", "another", "own"])
+
+    def test_tables_without_users_are_asked_once_for_each_domain(self) -> None:
+        """However many users it has."""
+        asked: list[str] = []
+
+        class Counting(Tables):
+            def lookup(self, key: str, *, partial: bool = False) -> str | None:
+                asked.append(key)
+                return super().lookup(key, partial=partial)
+
+        tables = Counting("inline:{a.test=smtp:gate}")
+        routing = Routing(RoutingSettings("example.com", transport_maps=tables), self.warnings.append)
+        routes = {routing.route(f"u{number}@a.test", "").next_hop for number in range(5)}
+        self.assertEqual((routes, asked), ({"gate"}, ["u0@a.test", "u0@a.test", "a.test"]))
 
     def test_failing_table(self) -> None:
         """A table that fails costs a delay; the operator is told."""

@@ -67,6 +67,15 @@ class Folder(SynchronousTestCase):
         scene.accept("MORE", "x@hog.example")
         self.assertTrue(admission.takes(HOG))
 
+    def test_one_that_may_have_more_under_way(self) -> None:
+        """But whoever lets a destination have a wider window than that gets it filled before the first answer."""
+        wide = UNTRIED + 100
+        scene = Scene(windows(initial=wide, limit=wide))
+        self.hog(scene, wide - 1)
+        self.assertTrue(scene.scheduler.admission.takes(HOG))
+        scene.accept("LAST", "x@hog.example")
+        self.assertFalse(scene.scheduler.admission.takes(HOG))
+
     def test_a_dead_one_takes_what_is_being_deferred_and_as_much_again(self) -> None:
         """Until its time is over."""
         scene = Scene(windows(initial=1))

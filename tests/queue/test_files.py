@@ -41,6 +41,33 @@ class DirectTests(SynchronousTestCase):
         got = [self.files.pread(fd, 5, 0), self.files.pread(fd, 100, 6), self.files.pread(fd, 5, 50)]
         self.assertEqual(got, [b"Jello", b"world", b""])
 
+    def test_a_peek_leaves_no_trace(self) -> None:
+        """As much as is there, and the time of the last access stays what it was."""
+        self._open(b"hello world")
+        os.utime(self.path, (1000, 1000))
+        got = [self.files.peek(self.path, 5), self.files.peek(self.path, 50)]
+        self.assertEqual((got, os.stat(self.path).st_atime), ([b"hello", b"hello world"], 1000))
+
+    def test_reading_leaves_no_trace(self) -> None:
+        """Nor does reading what was opened to be read."""
+        self._open(b"hello world")
+        os.utime(self.path, (1000, 1000))
+        fd = self.files.open(self.path)
+        self.addCleanup(self.files.close, fd)
+        self.assertEqual((self.files.pread(fd, 5, 0), os.stat(self.path).st_atime), (b"hello", 1000))
+
+    def test_a_peek_into_what_is_somebody_elses(self) -> None:
+        """The time of the last access is not ours to keep then."""
+        self._open(b"hello")
+
+        def others(path: str, flags: int, open_: Callable[..., int] = os.open) -> int:
+            if flags & os.O_NOATIME:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+            return open_(path, flags)
+
+        self.patch(os, "open", others)
+        self.assertEqual(self.files.peek(self.path, 50), b"hello")
+
     def test_short_writes(self) -> None:
         """What the system takes in parts arrives whole."""
         read, write = os.pipe()

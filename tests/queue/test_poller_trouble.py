@@ -6,7 +6,8 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.queue.disk import NOW
+from smtpclient.queue.directory_entry import STALE
+from tests.queue.disk import NOW, DirectFiles
 from tests.queue.polling import Scene
 from tests.queue.scheduling import sent
 
@@ -53,6 +54,37 @@ class Trouble(SynchronousTestCase):
         os.chmod(self.scene.path("incoming", queue_id), 0o400)
         self.scene.start()
         self.assertEqual(self.scene.queues, {queue_id: "corrupt"})
+
+    def unfinished(self, age: float) -> str:
+        """A file of this age, seconds, that has its name and was never completed."""
+        queue_id = self.scene.put("incoming", NOW - age)
+        os.chmod(self.scene.path("incoming", queue_id), 0o600)
+        return queue_id
+
+    def test_a_file_that_was_never_completed_is_removed_when_it_is_old(self) -> None:
+        """So old that nobody can be writing it any more; a younger one is left alone."""
+        old, young = self.unfinished(STALE + 1), self.unfinished(STALE - 1)
+        path = self.scene.path("incoming", old)
+        self.scene.start()
+        self.assertEqual(self.scene.queues, {young: "incoming"})
+        self.assertEqual(self.warnings(), [f"warning: removed {path}: it was never completed"])
+
+    def test_what_was_never_completed_and_cannot_be_removed_holds_up_nobody(self) -> None:
+        """The walk goes on, and the log says what is left."""
+        queue_id = self.unfinished(STALE + 1)
+        path = self.scene.path("incoming", queue_id)
+
+        def read_only(_path: str) -> None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+        self.patch(DirectFiles, "unlink", staticmethod(read_only))
+        self.scene.start()
+        self.assertEqual(self.scene.queues, {queue_id: "incoming"})
+        self.assertEqual(
+            self.warnings(),
+            [f"warning: cannot remove {path}, which was never completed: {os.strerror(errno.EROFS)}"],
+        )
+        self.assertFalse(self.scene.poller.is_walking)
 
     def test_a_file_that_somebody_works_on_is_left_for_a_minute(self) -> None:
         """Another queue manager has not let go of it; then it is delivered, on time."""

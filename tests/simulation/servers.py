@@ -43,11 +43,13 @@ class Manners:
     How a server behaves; chances between 0 and 1.
 
     :param temper: that something goes wrong at any one step.
+    :param haste: that a message is thought over for a while, and what stands behind it answered meanwhile.
     """
 
     random: Random
     temper: float = 0.0
     pipelining: bool = True
+    haste: float = 0.0
 
     def moody(self) -> str:
         """What goes wrong at this step, or nothing."""
@@ -147,9 +149,16 @@ class Visit(Protocol):
         found = _ID.search(content)
         number = int(found[1]) if found else -1
         ledger, now = self.server.ledger, self.server.clock.seconds()
-        mood = self.server.manners.random.random() < self.server.manners.temper / 2
+        manners = self.server.manners
+        mood = manners.random.random() < manners.temper / 2
         acceptances = [Acceptance(number, recipient, now) for recipient in self.recipients]
-        if mood:
+        if manners.random.random() < manners.haste:
+            is_good = manners.random.random() < 0.5
+            if is_good:
+                ledger.accepted += acceptances
+                self._note_reports(number, content)
+            self.server.clock.callLater(2.0, self._answer_late, acceptances if is_good else [])
+        elif mood:
             # Taken, and the connection is gone before anybody hears of it.
             assert self.transport is not None
             ledger.accepted += acceptances
@@ -160,6 +169,12 @@ class Visit(Protocol):
             ledger.accepted += acceptances
             self._note_reports(number, content)
             self.pending = acceptances
+
+    def _answer_late(self, acceptances: list[Acceptance]) -> None:
+        assert self.transport is not None
+        if not self.silent and self.transport.connected:  # type: ignore[attr-defined]
+            self._say("250 2.0.0 taken" if acceptances else "451 4.3.0 no room")
+            self.pending += acceptances
 
     def _note_reports(self, number: int, content: bytes) -> None:
         for address in _REPORTED.findall(content):

@@ -126,6 +126,8 @@ class World:
         self.reactor = SimulatedReactor(self.weather)
         self.disk = Disk(draw, self.reactor.seconds)
         self.servers: list[MailServer] = []
+        self._in_groups = draw.choice(("yes", "distinct", "distinct", "no"))
+        self._rush = draw.choice((12, messages))  # the most that come at a time
         self.zone = self._zone()
         self.trace: list[str] = []
         self.wanted: dict[tuple[int, str], float] = {}
@@ -136,7 +138,6 @@ class World:
         self._running: Counter[tuple[str, str]] = Counter()
         self._lifetime = draw.choice((2 * HOUR, 24 * HOUR))
         self._connections = draw.choice((0, 2))
-        self._in_groups = draw.choice(("yes", "no"))
         self._watch_connections()
         self._crash_at: int | None = None
         self._crash_is_power_cut = False
@@ -170,6 +171,8 @@ class World:
             if name != "home.test" and self.random.random() < 0.2:
                 continue  # nobody listens there
             manners = Manners(self.random, temper, self.random.random() < 0.7)
+            if self._in_groups != "yes" and self.random.random() < 0.3:
+                manners.haste = 0.3  # to such a server nobody may say yes
             server = MailServer(host, self.ledger, manners, self.reactor)
             self.servers.append(server)
             self.reactor.network.listen(address, 25, server)
@@ -367,7 +370,7 @@ class World:
 
     def _submit_some(self, submitted: int) -> int:
         domains = sorted({name for name, kind in self.zone if kind == dns.MX} - {"home.test"})
-        for number in range(submitted, min(submitted + self.random.randint(1, 12), self._messages)):
+        for number in range(submitted, min(submitted + self.random.randint(1, self._rush), self._messages)):
             recipients = [
                 f"{self.random.choice(_USERS)}{number}x{count}@{self.random.choice(domains)}"
                 for count in range(self.random.choice((1, 1, 1, 3, 8)))

@@ -14,6 +14,7 @@ Steps are a string or a list of strings, done in order:
 ``!default``       what would happen without a script
 ``!content``       read content now, after a reply other than 354
 ``!read N``        (content) read at least so many bytes of it
+``!later S TEXT``  send TEXT and CRLF after so many seconds, and go on meanwhile
 ``!sleep S``       say nothing and read nothing for so many seconds
 ``!hang``          do nothing more
 ``!noread``        stop reading from the socket, and do nothing more
@@ -218,6 +219,9 @@ class ScriptedSession(Protocol):
         elif verb == "!fill":
             count, _, text = rest.partition(" ")
             self._write(_unescaped(text) * int(count))
+        elif verb == "!later":
+            seconds, _, text = rest.partition(" ")
+            self._clock.callLater(float(seconds), self.transport.write, text.encode() + b"\r\n")
         elif verb == "!sleep":
             self._busy = True
             self._timer = self._clock.callLater(float(rest), self._wake_up)
