@@ -46,6 +46,7 @@ from smtpclient.queue.poller import Poller, PollerSettings
 from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
+from smtpclient.queue.small_files import ROOM
 from smtpclient.queue.trigger import Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
 from smtpclient.workers import crew
@@ -111,6 +112,7 @@ class Outbound(MultiService):
             resolver=resolver,
             files=files,
             random=random,
+            room=0 if workers else ROOM,
         )
         self.spool, self.agent = self._delivery.spool, self._delivery.agent
         self._settlement = self._delivery.settlement
@@ -123,9 +125,7 @@ class Outbound(MultiService):
         self.poller = Poller(self.spool, self.scheduler, polling, reactor, self.maillog)
         self._crew: Crew | None = None
         if workers:
-            if resolver is not None or files is not None:
-                raise ValueError("workers: a resolver or files cannot be given: they would be of this process alone")
-            self._crew = self._new_crew(workers, bounce, defer, trace)
+            self._crew = self._new_crew(workers, (resolver, files), (bounce, defer, trace))
             self._crew.setServiceParent(self)
         # Behind the workers: services are stopped last first, and this one knows what they are not to begin any more.
         self.poller.setServiceParent(self)
@@ -169,7 +169,9 @@ class Outbound(MultiService):
             self.maillog,
         )
 
-    def _new_crew(self, size: int, *services: object) -> Crew:
+    def _new_crew(self, size: int, own: Sequence[object], services: Sequence[object]) -> Crew:
+        if any(each is not None for each in own):
+            raise ValueError("workers: a resolver or files cannot be given: they would be of this process alone")
         names = [name for name in services if isinstance(name, str)]
         if len(names) < len(services):
             raise ValueError("workers: report services must be named, for each worker makes its own")
@@ -178,7 +180,6 @@ class Outbound(MultiService):
         return Crew(
             size,
             crew.begin(self.parameters, *names, writes_log=self._log_file is not None),
-            self.parameters.seconds("smtp_connection_cache_time_limit"),
             crew.Surroundings(
                 self.outcomes.publish,
                 self.scheduler.needs_only,

@@ -121,6 +121,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tls.settings",
         "workers.message",
         "workers.placement",
+        "workers.turns",
         "workers.wire",
     ),
     # 3: one file, one socket, one question

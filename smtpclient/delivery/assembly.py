@@ -46,6 +46,7 @@ from smtpclient.observe.outcomes import Outcomes
 from smtpclient.observe.peers import PeerPatterns
 from smtpclient.queue.files import Files
 from smtpclient.queue.record import CorruptQueueFile
+from smtpclient.queue.small_files import ROOM
 from smtpclient.queue.spool import Spool
 from smtpclient.report import providers
 from smtpclient.report.notification import Submit
@@ -89,6 +90,7 @@ class Delivery:
     :param resolver: where names are looked up; None: the servers of ``dns_servers``.
     :param files: every file operation of the queue; None: the real ones, with threads of our own.
     :param random: shuffles exchangers, makes ids; None: the system's.
+    :param room: see :class:`smtpclient.queue.spool.Spool`; where others send what is read here, there need be none.
     :raises ValueError: when a service that is named does not exist, or a parameter makes no sense here.
     """
 
@@ -107,6 +109,7 @@ class Delivery:
         resolver: IResolver | None = None,
         files: Files | None = None,
         random: Random | None = None,
+        room: int = ROOM,
     ) -> None:
         self._parameters = parameters
         self._reactor = reactor
@@ -115,7 +118,7 @@ class Delivery:
         self._threads = ThreadPool(0, _THREADS, "smtpclient")
         self._has_threads = files is None
         self.files = files or Files(reactor, self._threads)
-        self.spool = self._new_spool()
+        self.spool = self._new_spool(room)
         self.reports = self._new_reports(bounce, defer, trace, submit)
         self._notices = PostmasterNotices(
             ReportSettings.from_parameters(parameters), submit, maillog, reactor, self.random
@@ -132,7 +135,7 @@ class Delivery:
 
     # -- what is made of the parameters ---------------------------------------------------------------------------
 
-    def _new_spool(self) -> Spool:
+    def _new_spool(self, room: int) -> Spool:
         parameters = self._parameters
         return Spool(
             parameters.text("queue_directory"),
@@ -144,6 +147,7 @@ class Delivery:
             long_ids=parameters.boolean("enable_long_queue_ids"),
             minimum_free=parameters.size("queue_minfree"),
             warn_after=parameters.seconds("delay_warning_time"),
+            room=room,
         )
 
     def _new_reports(

@@ -41,7 +41,7 @@ class SmallFiles:
     """
     The bytes of some files.
 
-    :param room: how many bytes may be kept; no file has more.
+    :param room: how many bytes may be kept.
     :ivar size: how many bytes are kept.
     """
 
@@ -61,6 +61,8 @@ class SmallFiles:
         """
         if path in self._kept:  # it is read again
             self.discard(path)
+        if len(data) > self._room:
+            return
         while self.size + len(data) > self._room:
             oldest = next(iter(self._kept))
             if self._turned_away - self._kept[oldest][2] < PATIENCE:

@@ -40,7 +40,7 @@ from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_writer import MessageWriter
 from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
 from smtpclient.queue.recovery import reclaim_active, remove_stale, remove_unfinished, take_back_requeued
-from smtpclient.queue.small_files import SmallFiles
+from smtpclient.queue.small_files import ROOM, SmallFiles
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
 
@@ -61,6 +61,7 @@ class Spool:
     :param owner: user and group for new files and folders, when running as root; None: as they come.
     :param minimum_free: what has to be left on the file system for a new message to be taken, bytes; 0: anything.
     :param warn_after: seconds after which the sender of a new message is to be warned of a delay; 0: never.
+    :param room: how much of the files whose envelopes are read is kept in memory until their content is, bytes.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Spool:
         owner: tuple[int, int] | None = None,
         minimum_free: int = 0,
         warn_after: float = 0.0,
+        room: int = ROOM,
     ) -> None:
         self._files = files
         self._clock = clock
@@ -90,7 +92,7 @@ class Spool:
             minimum_free=minimum_free,
             warn_after=warn_after,
         )
-        self._small_files = SmallFiles(files)
+        self._small_files = SmallFiles(files, room)
         self._lock: InstanceLock | None = None
 
     @property
@@ -141,8 +143,7 @@ class Spool:
 
         :return: its queue id, once it is durable.
         :raises ValueError: when its envelope cannot be written: no recipient, a line break in an address.
-        :raises OSError: when the disk does not take it, or less than ``minimum_free`` is left on it; nothing is left
-            behind.
+        :raises OSError: when the disk does not take it, or has not ``minimum_free`` left; nothing is left behind.
         """
         return await self._writer.write(message, queue)
 
@@ -217,10 +218,9 @@ class Spool:
             if mode != 0o700:
                 raise BusyQueueFile(f"{path} is still being written")
             remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
-            size = found.st_size
-            beginning = self._files.pread(fd, min(size, WINDOW), 0)
-            message = read_message(self._files, fd, path, queue_id, remark, size, beginning)
-            if len(beginning) == size:
+            beginning = self._files.pread(fd, min(found.st_size, WINDOW), 0)
+            message = read_message(self._files, fd, path, queue_id, remark, found.st_size, beginning)
+            if len(beginning) == found.st_size:
                 self._small_files.keep(path, found, beginning)
             return message
         except BlockingIOError:

@@ -34,7 +34,7 @@ from smtpclient.mail.envelope import Envelope
 from smtpclient.mail.outcome import Outcome
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog
-from smtpclient.workers.placement import Placement
+from smtpclient.workers.placement import choose
 
 if TYPE_CHECKING:
     from smtpclient.workers.member import Member
@@ -89,7 +89,6 @@ class Crew(Service):
 
     :param size: how many.
     :param begin: what they are to be.
-    :param session_time: how long a session waits for the next message, seconds.
     :param reactor: processes and time.
     :param executable: the interpreter.
     """
@@ -98,7 +97,6 @@ class Crew(Service):
         self,
         size: int,
         begin: "Begin",
-        session_time: float,
         surroundings: Surroundings,
         reactor: Any,
         maillog: MailLog,
@@ -111,7 +109,6 @@ class Crew(Service):
         self._reactor = reactor
         self._maillog = maillog
         self._executable = executable
-        self._placement: Placement[Member] = Placement(session_time)
         self._members: dict[Member, float] = {}  # since when
         self._pauses: list[IDelayedCall] = []
         self._deadlines: dict[Member, IDelayedCall] = {}
@@ -133,15 +130,10 @@ class Crew(Service):
         :raises DeliveryInterrupted: when that one has ended before it was done.
         :raises Exception: what delivering it has raised there.
         """
-        key = (request.transport, request.next_hop)
         while not (loads := [(member.load, member) for member in self._members if member.ready]):
             await self._somebody()
-        member = self._placement.choose(key, loads, self._reactor.seconds())
         sole = self._surroundings.needs_only(request.envelope.queue_id, len(request.recipients))
-        result = await member.deliver(request, sole=sole)
-        if result.site_failure is None and request.backlog():
-            self._placement.note(key, member, self._reactor.seconds())
-        return result
+        return await choose(request.next_hop, loads).deliver(request, sole=sole)
 
     async def _somebody(self) -> None:
         """Wait until some worker is ready."""
@@ -231,7 +223,6 @@ class Crew(Service):
                 self._stop_when_idle(member)
             return
         lived = self._reactor.seconds() - self._members.pop(member)
-        self._placement.forget(member)
         if member in self._deadlines:
             self._deadlines.pop(member).cancel()
         if self.running:

@@ -1,5 +1,5 @@
 """
-What the service and its workers say to each other, as frozen values.
+What the service and its workers say to each other, as frozen values; what is said of every request is a named tuple.
 
 ===========  ==================  =======================================================================
 to a worker  :class:`Begin`      first of all: the parameters
@@ -20,6 +20,7 @@ Does not: say how they look on the way (``smtpclient.workers.wire``).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Outcome, SiteFailure
@@ -44,8 +45,7 @@ class Begin:
     writes_log: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """
     One delivery request.
 
@@ -98,8 +98,7 @@ class Refused:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """
     What a request has come to.
 

@@ -20,6 +20,7 @@ from operator import attrgetter
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from smtpclient.mail.outcome import Peer, SiteFailure
 from smtpclient.workers import message
 from smtpclient.workers.message import Message
 
@@ -52,31 +53,20 @@ class _Codec:
     """
     One dataclass or named tuple as an array of its fields.
 
-    What a field is on the way is told by its annotation. The usual case costs one comparison of types for the whole
-    array; only what is itself a value of ours is looked at on its own.
+    What a field is on the way is told by its annotation. What looks like one that came before costs one look for the
+    whole array; only what is itself a value of ours is looked at on its own.
+
+    :param kind: the class.
     """
 
     def __init__(self, kind: type[Any]) -> None:
         self._kind = kind
-        fields = get_type_hints(kind)
-        forms = [_form(annotation) for annotation in fields.values()]
-        names = list(fields)
-        self._get = attrgetter(*names) if len(names) > 1 else _getter(names)
-        self._types = [form.types for form in forms]
-        self._usual = tuple(form.types[0] for form in forms)
-        self._packs = [(index, form.pack) for index, form in enumerate(forms) if form.pack is not None]
+        forms = [_form(annotation) for annotation in get_type_hints(kind).values()]
+        self._allowed = [form.types for form in forms]
+        self._seen: set[tuple[type, ...]] = set()  # arrays of such types are as they should be
         self._unpacks = [(index, form.unpack) for index, form in enumerate(forms) if form.unpack is not None]
-
-    def pack(self, value: Any) -> Any:
-        """The fields of a value, as JSON has forms for them."""
-        values = self._get(value)
-        if not self._packs:
-            return values
-        packed = list(values)
-        for index, pack in self._packs:
-            if packed[index] is not None:
-                packed[index] = pack(packed[index])
-        return packed
+        # A named tuple's own call costs as much as the rest here, and the number of fields is known to be right.
+        self._make = partial(tuple.__new__, kind) if issubclass(kind, tuple) else lambda values: kind(*values)
 
     def unpack(self, values: list[Any]) -> Any:
         """
@@ -84,17 +74,26 @@ class _Codec:
 
         :raises MalformedFrame: when they are not.
         """
-        found = tuple(map(type, values))
-        if found != self._usual:
-            if len(found) != len(self._types):
-                raise MalformedFrame(f"{len(found)} fields of a {self._kind.__name__}")
-            for kind, allowed in zip(found, self._types, strict=True):
-                if kind not in allowed:
-                    raise MalformedFrame(f"a {kind.__name__} in a {self._kind.__name__}, not {allowed[0].__name__}")
+        types = tuple(map(type, values))
+        if types not in self._seen:
+            self._check(types)
         for index, unpack in self._unpacks:
             if values[index] is not None:
                 values[index] = unpack(values[index])
-        return self._kind(*values)
+        return self._make(values)
+
+    def _check(self, types: tuple[type, ...]) -> None:
+        """
+        Look at each field; what fits once always does.
+
+        :raises MalformedFrame: when one is of a type that it must not have, or there are too few or too many.
+        """
+        if len(types) != len(self._allowed):
+            raise MalformedFrame(f"{len(types)} fields of a {self._kind.__name__}")
+        for found, allowed in zip(types, self._allowed, strict=True):
+            if found not in allowed:
+                raise MalformedFrame(f"a {found.__name__} in a {self._kind.__name__}, not {allowed[0].__name__}")
+        self._seen.add(types)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,13 +101,11 @@ class _Form:
     """
     How the values of one annotation look on the way.
 
-    :param types: what JSON may make of them, the usual one first.
-    :param pack: makes one ready for JSON; None: it is.
+    :param types: what JSON may make of them.
     :param unpack: makes one of what JSON gives; None: it is one.
     """
 
     types: tuple[type, ...]
-    pack: Callable[[Any], Any] | None = None
     unpack: Callable[[Any], Any] | None = None
 
 
@@ -120,23 +117,14 @@ def _form(annotation: Any) -> _Form:
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     if annotation == Mapping[str, str]:
-        return _Form((dict,), dict, _texts)
-    if isinstance(annotation, type) and issubclass(annotation, int):
-        return _Form((int,), int, _member(annotation))
+        return _Form((dict,), _texts)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return _Form((str,), attrgetter("value"), _member(annotation))
+        return _Form((int if issubclass(annotation, int) else str,), _Members(annotation).__getitem__)
     if get_origin(annotation) is tuple:
-        codec = _codec(get_args(annotation)[0])
-        return _Form((list,), lambda values: [codec.pack(each) for each in values], partial(_list_of, codec))
+        return _Form((list,), partial(_list_of, _codec(get_args(annotation)[0])))
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
-    codec = _codec(kinds[0])
     optional = (NoneType,) if annotation != kinds[0] else ()
-    return _Form((list, *optional), codec.pack, codec.unpack)
-
-
-def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """The fields of a value that has none, or one."""
-    return lambda value: tuple([getattr(value, name) for name in names])
+    return _Form((list, *optional), _codec(kinds[0]).unpack)
 
 
 def _texts(value: dict[str, Any]) -> dict[str, str]:
@@ -151,21 +139,21 @@ def _list_of(codec: _Codec, values: list[Any]) -> tuple[Any, ...]:
     return tuple([codec.unpack(value) for value in values])
 
 
-def _member(kind: type[Any]) -> Callable[[Any], Any]:
-    known: dict[Any, Any] = {}  # an enum's own call is slow
+class _Members(dict[Any, Any]):
+    """The members of an enum by their values, as they are asked for: the enum's own call is slow."""
 
-    def unpack(value: Any) -> Any:
-        found = known.get(value)
-        if found is None:
-            try:
-                found = kind(value)
-            except ValueError as error:
-                raise MalformedFrame(str(error)) from None
-            if len(known) < _MEMBERS:
-                known[value] = found
+    def __init__(self, kind: type[enum.Enum]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def __missing__(self, value: Any) -> Any:
+        try:
+            found = self._kind(value)
+        except ValueError as error:
+            raise MalformedFrame(str(error)) from None
+        if len(self) < _MEMBERS:
+            self[value] = found
         return found
-
-    return unpack
 
 
 @cache
@@ -173,10 +161,30 @@ def _codec(kind: type[Any]) -> _Codec:
     return _Codec(kind)
 
 
-_dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+def _fields(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """The fields of a dataclass, in order."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda value: tuple([getattr(value, name) for name in names])
+
+
+_FIELDS: dict[type[Any], Callable[[Any], tuple[Any, ...]]] = {
+    kind: _fields(kind) for kind in (*KINDS, Peer, SiteFailure) if not issubclass(kind, tuple)
+}
+
+
+def _parts(value: Any) -> Any:
+    """What JSON has no form for: the fields of a dataclass; else it is a mapping that is no dict."""
+    fields = _FIELDS.get(type(value))
+    return fields(value) if fields is not None else dict(value)
+
+
+# Named tuples are arrays to it, and members of our enums are numbers and texts.
+_dump = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=_parts).encode
 _load = json.JSONDecoder().raw_decode
 _CODECS = tuple(_Codec(kind) for kind in KINDS)
-_BY_KIND = {kind: (number, _CODECS[number]) for number, kind in enumerate(KINDS)}
+_BY_KIND = {kind: (number, _FIELDS.get(kind, tuple)) for number, kind in enumerate(KINDS)}
 
 
 def encode(what: Message) -> bytes:
@@ -185,8 +193,8 @@ def encode(what: Message) -> bytes:
 
     :raises ValueError: when it is longer than :data:`LONGEST`.
     """
-    number, codec = _BY_KIND[type(what)]
-    data = _dump((number, *codec.pack(what))).encode("ascii")
+    number, fields = _BY_KIND[type(what)]
+    data = _dump((number, *fields(what))).encode("ascii")
     if len(data) > LONGEST:
         words = f"{len(data)} bytes for one request"
         raise ValueError(f"{words}; set default_destination_recipient_limit to have smaller ones")

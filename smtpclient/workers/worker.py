@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -57,12 +58,32 @@ from smtpclient.workers.message import (
     Reopen,
     Stop,
 )
+from smtpclient.workers.turns import Turns
 from smtpclient.workers.wire import Reader, encode
 
 IN, OUT = 3, 4
 """The descriptors that a worker is spoken to and speaks over."""
 
 _PREFIXES = {LogLevel.info: "", LogLevel.warn: "warning: ", LogLevel.error: "error: "}
+
+
+@dataclass(slots=True)
+class _Destination:
+    """
+    What a worker knows of mail for one destination.
+
+    :param backlog: how many messages waited there when the service sent the latest request.
+    :param requests: how many are here.
+    :param waiting: how many of these have not begun.
+    """
+
+    backlog: int = 0
+    requests: int = 0
+    waiting: int = 0
+
+    def wanted(self) -> int:
+        """How many messages sessions are worth keeping for."""
+        return self.backlog + self.waiting
 
 
 class Worker(Protocol):
@@ -83,7 +104,8 @@ class Worker(Protocol):
         self._maillog = MailLog(reactor.seconds)
         self._log_file: MailLogFile | None = None
         self._tasks: dict[int, Deferred[None]] = {}
-        self._backlog: dict[tuple[str, str], list[int]] = {}  # how much more there is, and our requests under way
+        self._turns = Turns(reactor)
+        self._destinations: dict[tuple[str, str], _Destination] = {}  # of the requests that are here
         self._sole: dict[str, int] = {}  # by queue id: how many recipients are the last ones
         self._removed: set[str] = set()
         self._stopping = False
@@ -193,9 +215,9 @@ class Worker(Protocol):
         if self._delivery is None:
             raise ValueError("a delivery before the parameters")
         key = (message.transport, message.next_hop)
-        destination = self._backlog.setdefault(key, [0, 0])
-        destination[0] = message.backlog
-        destination[1] += 1
+        destination = self._destinations.setdefault(key, _Destination())
+        destination.backlog = message.backlog
+        destination.requests += 1
         if message.sole:
             self._sole[message.envelope.queue_id] = len(message.recipients)
         task = Deferred.fromCoroutine(self._deliver(self._delivery, message, destination))
@@ -203,11 +225,11 @@ class Worker(Protocol):
             self._tasks[message.number] = task
         task.addBoth(self._ended, message, key, destination)
 
-    def _ended(self, result: object, message: Deliver, key: tuple[str, str], destination: list[int]) -> None:
+    def _ended(self, result: object, message: Deliver, key: tuple[str, str], destination: _Destination) -> None:
         self._tasks.pop(message.number, None)
-        destination[1] -= 1
-        if not destination[1]:
-            self._backlog.pop(key, None)
+        destination.requests -= 1
+        if not destination.requests:
+            self._destinations.pop(key, None)
         self._sole.pop(message.envelope.queue_id, None)
         self._removed.discard(message.envelope.queue_id)
         if isinstance(result, Failure):
@@ -215,8 +237,8 @@ class Worker(Protocol):
             self._leave(os.EX_SOFTWARE)
         self._end_if_idle()
 
-    async def _deliver(self, delivery: Delivery, message: Deliver, destination: list[int]) -> None:
-        """Deliver, and say what has come of it."""
+    async def _deliver(self, delivery: Delivery, message: Deliver, destination: _Destination) -> None:
+        """Deliver when it is its turn, and say what has come of it."""
         envelope = message.envelope
         request = DeliveryRequest(
             envelope,
@@ -225,10 +247,14 @@ class Worker(Protocol):
             message.next_hop,
             delivery.spool.content(envelope),
             message.activated,
-            # What was known when this began. Where others are under way beside it, mail follows mail all the same.
-            lambda: destination[0] or int(destination[1] > 1),
+            destination.wanted,
         )
         try:
+            destination.waiting += 1
+            try:
+                await self._turns.come()
+            finally:
+                destination.waiting -= 1
             result = await delivery.deliver(request)
         except CorruptQueueFile as why:
             self._say(Broken(message.number, why.why, why.path, why.offset))

@@ -80,6 +80,14 @@ class RoomTests(Case):
         self.assertEqual(self.small_files.size, 10)
         self.assertEqual([self.small_files.take(path) for path in (second, first, third)], [b"", b"1234567", b"123"])
 
+    def test_too_long(self) -> None:
+        """What is longer than all the room is not kept, and nothing goes for it; where there is none, nothing is."""
+        first, second = self.keep("a", b"1234"), self.keep("b", b"12345678901")
+        self.assertEqual([self.small_files.take(path) for path in (second, first)], [b"", b"1234"])
+        none = SmallFiles(DirectFiles(), 0)
+        none.keep(first, os.stat(first), b"1234")
+        self.assertEqual(none.size, 0)
+
     def test_patience(self) -> None:
         """What is kept while many are turned away makes room, the oldest first and no more than it takes."""
         first, second = self.keep("a", b"1234"), self.keep("b", b"12345")

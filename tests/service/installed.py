@@ -98,7 +98,7 @@ class Service:
             [*command, *self.words], stdout=self._output, stderr=subprocess.STDOUT, env=environment(), cwd=self.base
         )
         if wait:
-            wait_until(self._listens, 30, f"the service listens: {self.output}")
+            wait_until(self._listens, 120, f"the service listens: {self.output}")
 
     def _listens(self) -> bool:
         if self.process is None or self.process.poll() is not None:

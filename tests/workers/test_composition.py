@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.options import Options
 from smtpclient.config.parameters import Parameters
+from smtpclient.mail.envelope import NewMessage, Recipient
 from smtpclient.outbound import Outbound
+from smtpclient.queue import queuefile
 from smtpclient.queue.files import Files
 from smtpclient.report.log import LogListener
 from smtpclient.report.outside import OutsideBounces
@@ -62,6 +64,25 @@ class OutboundTests(SynchronousTestCase):
     def test_workers_are_a_service_below(self) -> None:
         """With workers there is a crew, which starts and stops with the whole; without there is none."""
         self.assertEqual([1, 0], [sum(isinstance(s, Crew) for s in self.outbound(workers=n)) for n in (1, 0)])
+
+    def test_the_service_keeps_no_content_for_workers(self) -> None:
+        """Workers read the content themselves; without them a small message is kept until it is sent."""
+        for workers, kept in ((1, 0), (0, 1)):
+            outbound = self.outbound(workers=workers)
+            Path(outbound.spool.directory).mkdir()
+            outbound.spool.prepare()
+            self.addCleanup(outbound.spool.close)
+            queue_id = self._queued(outbound)
+            outbound.spool.read(queue_id, "incoming")
+            self.assertEqual(kept, len(outbound.spool._small_files._kept))
+
+    def _queued(self, outbound: Outbound) -> str:
+        """A message in ``incoming/``."""
+        new = queuefile.build(NewMessage("me@home.test", [Recipient("you@there.example")], b"Subject: x\n\nx\n"), 1.0)
+        path = Path(outbound.spool.directory) / "incoming" / "000011234"
+        path.write_bytes(b"".join(new.blocks()))
+        path.chmod(0o700)
+        return path.name
 
     def test_a_jail_without_interpreter_is_said_at_start(self) -> None:
         """The service does not start, and gives the queue directory back."""

@@ -33,7 +33,12 @@ from smtpclient.workers.message import (
     Reopen,
     Stop,
 )
+from smtpclient.workers.placement import choose
 from smtpclient.workers.wire import Reader, encode
+
+HOPS = ["a.example", "b.example", "c.example", "d.example"]
+FIRST, SECOND = (next(hop for hop in HOPS if choose(hop, [(0, 0), (0, 1)]) == number) for number in (0, 1))
+"""Destinations that belong to the first and to the second of two workers."""
 
 
 class Process:
@@ -98,7 +103,6 @@ class Scene:
         self.crew = Crew(
             size,
             Begin({"myhostname": "client.example"}, {}),
-            2.0,
             Surroundings(
                 lambda envelope, outcome: self.published.append((envelope.queue_id, outcome.recipient.address)),
                 lambda queue_id, count: queue_id == "SOLE" and count == 1,
@@ -120,7 +124,7 @@ class Scene:
             process.say(Ready())
         return self.machine.processes
 
-    def deliver(self, queue_id: str = "A1", *, next_hop: str = "x", backlog: int = 0) -> "Deferred[DeliveryResult]":
+    def deliver(self, queue_id: str = "A1", *, next_hop: str = FIRST, backlog: int = 0) -> "Deferred[DeliveryResult]":
         """Ask for a delivery to one recipient."""
         request = DeliveryRequest(
             Envelope(queue_id, "me@x", 1.0, 1.0, 10, 100),
@@ -158,21 +162,24 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual([Disposition.SENT], [outcome.disposition for outcome in result.outcomes])
         self.assertEqual(([("SOLE", "SOLE@x")], ["SOLE"]), (self.scene.published, self.scene.removed))
 
-    def test_the_load_is_even_and_sessions_are_kept_together(self) -> None:
-        """Requests are spread; the next one for a destination with more mail goes where its session waits."""
-        for _ in range(4):
+    def test_mail_for_one_destination_is_kept_together(self) -> None:
+        """Each worker gets its own destinations; one that has much more to do than the others gets nothing more."""
+        for queue_id, hop in (("A1", FIRST), ("B1", SECOND), ("A2", FIRST), ("B2", SECOND)):
+            self.scene.deliver(queue_id, next_hop=hop)
+        got = [[request.envelope.queue_id for request in process.requests()] for process in (self.first, self.second)]
+        self.assertEqual([["A1", "A2"], ["B1", "B2"]], got)
+        for _ in range(20):
             self.scene.deliver()
-        self.assertEqual([2, 2], [len(process.requests()) for process in (self.first, self.second)])
-        self.scene.deliver("B1", next_hop="y", backlog=1)
-        (request,) = (each for each in self.first.requests() if each.next_hop == "y")
-        self.first.say(sent(request))
-        self.scene.deliver("C1", next_hop="z")  # to the first
-        self.scene.deliver("B2", next_hop="y")
-        self.assertEqual(["B1", "B2"], [r.envelope.queue_id for r in self.first.requests() if r.next_hop == "y"])
+        self.assertEqual([15, 9], [member.load for member in self.scene.crew.members])
+
+    def test_a_request_says_how_much_more_there_is(self) -> None:
+        """What waits for the destination is known to the worker."""
+        self.scene.deliver(backlog=7)
+        self.assertEqual([7], [request.backlog for request in self.first.requests()])
 
     def test_what_a_delivery_raises_is_raised(self) -> None:
         """A damaged queue file is named as such; anything else has the words of the exception over there."""
-        damaged, broken = self.scene.deliver(), self.scene.deliver("B1")
+        damaged, broken = self.scene.deliver(), self.scene.deliver("B1", next_hop=SECOND)
         self.first.say(Broken(1, "nonsense", "/spool/active/A1", 7))
         self.second.say(Broken(1, "No space left on device"))
         error = self.failureResultOf(damaged, CorruptQueueFile).value
@@ -181,7 +188,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_a_delivery_that_is_broken_off(self) -> None:
         """To cancel a delivery cancels it in the worker; what had been settled by then is still told."""
-        delivery, other = self.scene.deliver(), self.scene.deliver("B1")
+        delivery, other = self.scene.deliver(), self.scene.deliver("B1", next_hop=SECOND)
         delivery.cancel()
         self.failureResultOf(delivery, CancelledError)
         self.assertIn(Cancel(1), self.first.heard)
@@ -220,7 +227,7 @@ class EndTests(SynchronousTestCase):
         """Those that it had, and only those, and only when the process has ended for certain."""
         scene = Scene()
         first, second = scene.start()
-        lost, kept = scene.deliver("A1"), scene.deliver("B1")
+        lost, kept = scene.deliver("A1"), scene.deliver("B1", next_hop=SECOND)
         first.member.childConnectionLost(FROM)
         self.assertNoResult(lost)
         self.assertEqual(["KILL"], first.signals)

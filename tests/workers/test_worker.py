@@ -17,6 +17,7 @@ from smtpclient.mail.outcome import Disposition
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.files import Files
 from smtpclient.queue.spool import Spool
+from smtpclient.workers import turns
 from smtpclient.workers.message import (
     Begin,
     Broken,
@@ -31,6 +32,7 @@ from smtpclient.workers.message import (
     Reopen,
     Stop,
 )
+from smtpclient.workers.turns import MOST
 from smtpclient.workers.wire import Reader, encode
 from smtpclient.workers.worker import Worker
 
@@ -192,15 +194,25 @@ class WorkerTests(TestCase):
         done = await self.answer(self.request(second, 2))
         self.assertEqual(2, done.outcomes[0].session_uses)
 
-    async def test_a_session_waits_where_others_are_under_way(self) -> None:
-        """Of two that went out together without a backlog, one leaves its session for the third."""
+    async def test_what_has_not_begun_is_mail_to_come(self) -> None:
+        """Of more requests than begin at once, those that wait find sessions, though the service knew of no more."""
+        self.patch(turns, "MOST", 1)
         await self.begin()
-        first, second, third = [await self.message() for _ in range(3)]
-        self.say(self.request(first), self.request(second, 2))
-        await self.until(lambda: sum(isinstance(message, Done) for message in self.hear()) == 2)
-        self.heard.clear()
-        done = await self.answer(self.request(third, 3))
-        self.assertEqual(2, done.outcomes[0].session_uses)
+        messages = [await self.message() for _ in range(20)]
+        self.say(*[self.request(message, number) for number, message in enumerate(messages)])
+        await self.until(lambda: sum(isinstance(message, Done) for message in self.hear()) == len(messages))
+        uses = [message.outcomes[0].session_uses for message in self.heard if isinstance(message, Done)]
+        self.assertLess(1, max(uses))
+        self.assertEqual({}, self.worker._destinations)
+
+    async def test_a_delivery_that_has_not_begun_can_be_broken_off(self) -> None:
+        """It is never made, and the others are."""
+        await self.begin()
+        messages = [await self.message() for _ in range(MOST + 1)]
+        self.say(*[self.request(message, number) for number, message in enumerate(messages)], Cancel(MOST))
+        self.assertEqual([Ready(), Broken(MOST, "cancelled", cancelled=True)], self.hear())
+        await self.until(lambda: sum(isinstance(message, Done) for message in self.hear()) == MOST)
+        self.assertEqual(messages[MOST].recipients, self.spool.read(messages[MOST].envelope.queue_id).recipients)
 
     async def test_lines_go_over_the_socket_where_there_is_no_file(self) -> None:
         """Without a log file, and where it cannot be opened, the service gets the lines."""
