@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "mail.shortage",
         "memory",
         "observe.maillog",
+        "postfix.attributes",
         "queue.calendar",
         "queue.concurrency",
         "queue.content_records",
