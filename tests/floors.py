@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "memory",
         "observe.maillog",
         "postfix.attributes",
+        "postfix.groups",
         "queue.calendar",
         "queue.concurrency",
         "queue.content_records",
