@@ -174,6 +174,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "smtp.handshake",
         "smtp.sasl",
         "smtp.chunking",
+        "smtp.probe",
         "smtp.transaction",
         "smtp.verdict",
         "tls.dane",
