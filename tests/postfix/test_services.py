@@ -61,6 +61,14 @@ class RunningPostfix(TestCase):
         with open(self.spool.journal_path(kind, queue_id), "rb") as file:
             return from_bytes(file.read())
 
+    async def verdict(self, address: str) -> tuple[int, str]:
+        """What verify(8) has in its cache."""
+        caller = Caller(reactor, reactor, self.postfix.queue, patience=60)
+        question = wire([("request", "query"), ("address", address)])
+        fields = await caller.ask("private/verify", "address_verification_prrotocol", question)
+        fields.integer("status")
+        return fields.integer("recipient_status"), fields.text("reason")
+
     def record(self, kind: str, outcome: Outcome, action: str, queue_id: str, flags: TraceFlags = NONE) -> Any:
         """Have an outcome recorded."""
         return self.services.record(kind, queue_id, from_outcome(outcome, action), flags)
@@ -204,14 +212,6 @@ class VerifyTests(RunningPostfix):
         for address, verdict in (("good@example.com", Verdict.DELIVERABLE), ("bad@example.com", Verdict.UNDELIVERABLE)):
             await self.services.verified(address, verdict, f"said so\n{verdict.name}")
         self.assertEqual(
-            [await self.query(address) for address in ("good@example.com", "bad@example.com")],
+            [await self.verdict(address) for address in ("good@example.com", "bad@example.com")],
             [(0, "said so?DELIVERABLE"), (2, "said so?UNDELIVERABLE")],
         )
-
-    async def query(self, address: str) -> tuple[int, str]:
-        """What verify(8) has in its cache."""
-        caller = Caller(reactor, reactor, self.postfix.queue, patience=60)
-        question = wire([("request", "query"), ("address", address)])
-        fields = await caller.ask("private/verify", "address_verification_prrotocol", question)
-        fields.integer("status")
-        return fields.integer("recipient_status"), fields.text("reason")
