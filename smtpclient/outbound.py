@@ -46,7 +46,7 @@ from smtpclient.queue.poller import Poller, PollerSettings
 from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
-from smtpclient.queue.trigger import Doors, Trigger, open_doors
+from smtpclient.queue.trigger import DOORS, Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
 from smtpclient.workers import crew
 from smtpclient.workers.crew import Crew
@@ -271,7 +271,8 @@ class Outbound(MultiService):
             self.start_threads()
             self._delivery.begin()
             if self._wants_doors:
-                self._doors = open_doors(self._reactor, self.spool.directory, self._trigger)
+                names = DOORS[:1] if self.spool.beside_postfix else DOORS
+                self._doors = open_doors(self._reactor, self.spool.directory, self._trigger, names)
             super().startService()
         except BaseException:
             self.stop_threads()

@@ -116,7 +116,7 @@ class Delivery:
         self._threads = ThreadPool(0, _THREADS, "smtpclient")
         self._has_threads = files is None
         self.files = files or Files(reactor, self._threads)
-        self.spool = self._new_spool()
+        self.spool = self._new_spool(beside_postfix="postfix" in (bounce, defer, trace))
         self.reports = self._new_reports(bounce, defer, trace, submit)
         self._notices = PostmasterNotices(
             ReportSettings.from_parameters(parameters), submit, maillog, reactor, self.random
@@ -133,7 +133,7 @@ class Delivery:
 
     # -- what is made of the parameters ---------------------------------------------------------------------------
 
-    def _new_spool(self) -> Spool:
+    def _new_spool(self, beside_postfix: bool) -> Spool:
         parameters = self._parameters
         return Spool(
             parameters.text("queue_directory"),
@@ -145,6 +145,7 @@ class Delivery:
             long_ids=parameters.boolean("enable_long_queue_ids"),
             minimum_free=parameters.size("queue_minfree"),
             warn_after=parameters.seconds("delay_warning_time"),
+            beside_postfix=beside_postfix,
         )
 
     def _new_reports(

@@ -61,6 +61,7 @@ class Spool:
     :param owner: user and group for new files and folders, when running as root; None: as they come.
     :param minimum_free: what has to be left on the file system for a new message to be taken, bytes; 0: anything.
     :param warn_after: seconds after which the sender of a new message is to be warned of a delay; 0: never.
+    :param beside_postfix: Postfix's master runs on the directory, without a queue manager: ``maildrop/`` is its own.
     """
 
     def __init__(
@@ -76,8 +77,9 @@ class Spool:
         owner: tuple[int, int] | None = None,
         minimum_free: int = 0,
         warn_after: float = 0.0,
+        beside_postfix: bool = False,
     ) -> None:
-        self._files = files
+        self._files, self.beside_postfix = files, beside_postfix
         self._clock = clock
         self._maillog = maillog
         self._folders = Folders(files, directory, hash_names, hash_depth, owner)
@@ -111,7 +113,7 @@ class Spool:
         """
         try:
             self._folders.make()
-            self._lock = InstanceLock(self._files, self.directory)
+            self._lock = InstanceLock(self._files, self.directory, self.beside_postfix)
             now = self._clock.seconds()
             remove_stale(self._files, self._folders, self._maillog, now)
             reclaim_active(self._files, self._folders, self._maillog, now)
@@ -125,7 +127,8 @@ class Spool:
 
     def take_back_requeued(self) -> int:
         """Move what ``postsuper -r`` has put into ``maildrop/`` to ``incoming/``; how many there were."""
-        return take_back_requeued(self._files, self._folders, self._maillog, self._clock.seconds())
+        now = self._clock.seconds()
+        return 0 if self.beside_postfix else take_back_requeued(self._files, self._folders, self._maillog, now)
 
     def close(self) -> None:
         """Let another process take the directory over; more calls do no harm."""

@@ -1,0 +1,205 @@
+"""
+Postfix's bounce(8), defer(8) and trace(8) as our report services: ``postfix`` in place of ``queue``.
+
+What a message's recipients come to is recorded by Postfix's daemons, in the same files of the same queue directory, and
+the reports are theirs, after the main.cf that they read. Who hears of an outcome depends on why the message is
+delivered (``trace_flags``, of the delivery request or of the queue file):
+
+=================================== ================= ================= ==============================================
+                                    delivered         deferred          failed
+=================================== ================= ================= ==============================================
+to deliver                          trace, if         defer             bounce
+                                    NOTIFY=SUCCESS
+to deliver and tell (``RECORD``)    trace             trace, defer      trace, bounce
+after a warning (``RECORD_LATER``)  trace             defer             bounce
+``sendmail -bv`` (``PROBE``)        trace             trace             trace
+verify(8) (``VERIFY``)              verify            verify            verify
+=================================== ================= ================= ==============================================
+
+Promises: ``append`` returns when the daemon has it on disk; a report is asked for only where something is recorded, as
+Postfix's queue manager does it, and by then all of it is in the file.
+
+Does not: mark recipients, or know that a probe ends with its first outcome, be it a deferral.
+
+Known limits: Postfix's own queue manager must not run on the queue directory beside ours.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from smtpclient.interfaces import IBounceService, IDeferService, IMessageContent, IRetractingService, ITraceService
+from smtpclient.mail.envelope import Envelope, Notify
+from smtpclient.mail.outcome import Outcome
+from smtpclient.postfix.call import Caller
+from smtpclient.postfix.groups import TraceFlags
+from smtpclient.postfix.services import Report, Services, Verdict
+from smtpclient.report.entry import from_outcome
+from smtpclient.report.journal import Journal
+
+_PROBES = TraceFlags.VERIFY | TraceFlags.PROBE
+_TRACED = TraceFlags.RECORD | TraceFlags.RECORD_LATER
+
+
+class _PostfixReports:
+    """What the three have in common."""
+
+    kind: str
+
+    def __init__(self, services: Services, journal: Journal) -> None:
+        self._services = services
+        self._journal = journal
+
+    async def _record(self, envelope: Envelope, outcome: Outcome, action: str) -> None:
+        flags = TraceFlags.of(envelope)
+        if flags & TraceFlags.RECORD:
+            await self._trace(envelope, outcome, action)
+        await self._services.record(self.kind, envelope.queue_id, from_outcome(outcome, action), flags)
+
+    async def _trace(self, envelope: Envelope, outcome: Outcome, action: str) -> None:
+        entry = from_outcome(outcome, action, f"delivery via {outcome.relay}: " if outcome.peer else "")
+        await self._services.record("trace", envelope.queue_id, entry, TraceFlags.of(envelope))
+
+    async def _probed(self, envelope: Envelope, outcome: Outcome, verdict: Verdict) -> bool:
+        """Tell of a probe's outcome; whether it is one."""
+        flags = TraceFlags.of(envelope)
+        if flags & TraceFlags.VERIFY:
+            await self._verified(outcome, verdict)
+        elif flags & TraceFlags.PROBE:
+            await self._trace(envelope, outcome, "undeliverable" if verdict else "deliverable")
+        return bool(flags & _PROBES)
+
+    async def _verified(self, outcome: Outcome, verdict: Verdict) -> None:
+        """Both addresses: verify(8) asked for the one, and learns of the other."""
+        recipient = outcome.recipient
+        reason = f"delivery via {outcome.relay}: {outcome.reason}" if outcome.peer else outcome.reason
+        for address in dict.fromkeys((recipient.original or recipient.address, recipient.address)):
+            await self._services.verified(address, verdict, reason)
+
+    async def _report(self, report: Report, envelope: Envelope) -> None:
+        if await self._journal.read(self.kind, envelope.queue_id):
+            await self._services.report(self.kind, report, envelope, TraceFlags.of(envelope))
+        else:
+            self._journal.forget(self.kind, envelope.queue_id)
+
+    async def retract(self, queue_id: str, waiting: Callable[[], Collection[int]]) -> None:
+        """
+        A new attempt begins: what was recorded of recipients and never marked does not hold.
+
+        :raises OSError: when the record cannot be read or changed.
+        """
+        await self._journal.retract(self.kind, queue_id, waiting)
+
+
+@implementer(IBounceService, IRetractingService)
+class PostfixBounces(_PostfixReports):
+    """Failed recipients, with Postfix's bounce(8)."""
+
+    kind = "bounce"
+
+    async def append(self, envelope: Envelope, outcome: Outcome) -> None:
+        """
+        Have one failed recipient recorded.
+
+        :raises Unanswered: when it was not, or nobody knows.
+        :raises ValueError: when it cannot be said.
+        """
+        if not await self._probed(envelope, outcome, Verdict.UNDELIVERABLE):
+            await self._record(envelope, outcome, "failed")
+
+    async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
+        """
+        Have those recorded reported, if any, and forgotten.
+
+        :param content: not needed: bounce(8) reads the queue file.
+        :raises OSError: when that was not done; the record is kept then.
+        :raises ValueError: when it cannot be said.
+        """
+        await self._report(Report.SEND, envelope)
+
+
+@implementer(IDeferService)
+class PostfixDeferrals(_PostfixReports):
+    """Deferred recipients, with Postfix's defer(8)."""
+
+    kind = "defer"
+
+    async def append(self, envelope: Envelope, outcome: Outcome) -> None:
+        """
+        Have the reason recorded why one recipient waits.
+
+        :raises Unanswered: when it was not, or nobody knows.
+        :raises ValueError: when it cannot be said.
+        """
+        if not await self._probed(envelope, outcome, Verdict.DEFERRED):
+            await self._record(envelope, outcome, "delayed")
+
+    async def warn(self, envelope: Envelope, content: IMessageContent) -> None:
+        """
+        Have the sender told that the recorded recipients are delayed.
+
+        :raises OSError: when that was not done.
+        :raises ValueError: when it cannot be said.
+        """
+        await self._report(Report.WARN, envelope)
+
+    async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
+        """
+        The message has expired: have those recorded reported as failed, and forgotten.
+
+        :raises OSError: when that was not done; the record is kept then.
+        :raises ValueError: when it cannot be said.
+        """
+        await self._report(Report.SEND, envelope)
+
+    async def forget(self, queue_id: str) -> None:
+        """
+        A new attempt begins: earlier reasons no longer hold.
+
+        :raises OSError: when the record cannot be removed.
+        """
+        self._journal.forget(self.kind, queue_id)
+
+
+@implementer(ITraceService, IRetractingService)
+class PostfixTraces(_PostfixReports):
+    """Delivered recipients whose sender wants to hear of them, with Postfix's trace(8)."""
+
+    kind = "trace"
+
+    async def append(self, envelope: Envelope, outcome: Outcome) -> None:
+        """
+        Have one delivered recipient recorded, if somebody is to hear of it from us.
+
+        :raises Unanswered: when it was not, or nobody knows.
+        :raises ValueError: when it cannot be said.
+        """
+        if await self._probed(envelope, outcome, Verdict.DELIVERABLE):
+            return
+        wanted = Notify.SUCCESS in outcome.recipient.notify and not outcome.relayed_dsn
+        if wanted or TraceFlags.of(envelope) & _TRACED:
+            await self._trace(envelope, outcome, "delivered" if outcome.final else "relayed")
+
+    async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
+        """
+        Have those recorded reported, if any, and forgotten.
+
+        :raises OSError: when that was not done; the record is kept then.
+        :raises ValueError: when it cannot be said.
+        """
+        await self._report(Report.TRACE, envelope)
+
+
+_KINDS: tuple[type[_PostfixReports], ...] = (PostfixBounces, PostfixDeferrals, PostfixTraces)
+
+
+def at_a_queue(kind: str, reactor: Any, clock: IReactorTime, directory: str, journal: Journal) -> object:
+    """
+    The report service of one kind, with the daemons that run on a queue directory.
+
+    :param kind: ``bounce``, ``defer`` or ``trace``.
+    """
+    found = {each.kind: each for each in _KINDS}
+    return found[kind](Services(Caller(reactor, clock, directory)), journal)
