@@ -25,6 +25,7 @@ from smtpclient import memory
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.connector import Connector, ConnectorSettings
+from smtpclient.delivery.ledger import Settle
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.places import Places
@@ -256,14 +257,15 @@ class Delivery:
 
     # -- the way of a request -------------------------------------------------------------------------------------
 
-    async def deliver(self, request: DeliveryRequest) -> DeliveryResult:
+    async def deliver(self, request: DeliveryRequest, settle: Settle | None = None) -> DeliveryResult:
         """
         Try to deliver; every recipient has its outcome settled when this returns.
 
+        :param settle: settles outcomes in place of :attr:`settlement`, or beside it; None: that does.
         :raises Exception: what settling or reading the content raises; the postmaster is told, if he wants to be.
         """
         try:
-            return await self.agent.deliver(request, self.settlement.settle)
+            return await self.agent.deliver(request, settle or self.settlement.settle)
         except (CancelledError, CorruptQueueFile):
             raise
         except Exception as why:

@@ -213,9 +213,13 @@ class Transaction:
         if index in self.verdicts:
             return  # MAIL was refused; the reply only keeps us in step
         if reply.category == 2:
-            self._accepted.append(index)
+            self._accept(index, reply)
         else:
             self.verdicts[index] = verdict.said(self._peer, reply, Stage.RCPT)
+
+    def _accept(self, index: int, _reply: Reply) -> None:
+        """The server takes mail for a recipient."""
+        self._accepted.append(index)
 
     async def _empty_message(self) -> bool:
         self.stage = Stage.DOT
