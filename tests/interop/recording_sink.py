@@ -32,6 +32,8 @@ class RecordingSink(ThreadedServer):
     :param ehlo: what it answers to EHLO.
     :ivar transactions: what has been delivered, in order.
     :ivar sessions: how many there have been.
+    :ivar greetings: by what words they were opened.
+    :ivar xforwarded: the arguments of XFORWARD.
     :ivar arrived: set when a message has come to its final dot.
     :ivar may_answer: as long as it is not set, the final dot is not answered, and the message does not count.
     """
@@ -40,6 +42,8 @@ class RecordingSink(ThreadedServer):
         self.transactions: list[Transaction] = []
         self._ehlo = ehlo
         self.sessions = 0
+        self.greetings: set[str] = set()
+        self.xforwarded: list[str] = []
         self.arrived = threading.Event()
         self.may_answer = threading.Event()
         self.may_answer.set()
@@ -67,8 +71,11 @@ class RecordingSink(ThreadedServer):
             verb, _, argument = line.decode("utf-8", "replace").rstrip("\r\n").partition(" ")
             reply = b"250 2.0.0 Ok\r\n"
             match verb.upper():
-                case "EHLO":
+                case "EHLO" | "LHLO":
+                    self.greetings.add(verb)
                     reply = self._ehlo
+                case "XFORWARD":
+                    self.xforwarded.append(argument)
                 case "MAIL":
                     current = Transaction(argument)
                 case "RCPT":

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.interop.private_postfix import LOOPBACK, free_port
 from tests.interop.recording_sink import RecordingSink, Transaction
-from tests.interop.under_postfix import UnderPostfix, under_postfix
+from tests.interop.under_postfix import UnderPostfix, program, under_postfix
 from tests.service.installed import wait_until
 
 _CHANGING = re.compile(rb"^(Received: .*\r\n(?:\t.*\r\n)*|Message-Id: .*\r\n|Date: .*\r\n)", re.M)
@@ -152,6 +152,43 @@ class UnderPostfixTests(SynchronousTestCase):
             codes = [client.rcpt(address)[0] for address in ("you@there.test", "nobody@there.test")]
         self.assertEqual(codes, [250, 550])
         self.assertEqual(self.sink.transactions, [])
+
+    def test_other_services(self) -> None:
+        """The programs stand in for relay and lmtp, too, each with its protocol and the log name of its line."""
+        home = f"[{LOOPBACK}]:{self.sink.port}"
+        maps = f"inline:{{{{there.test=relay:{home}}}, {{mail.test=lmtp:inet:{home}}}}}"
+        postfix = self.postfix(relayhost="", transport_maps=maps)
+        lines = "relay unix - - n - 1 {} -o syslog_name=postfix/$service_name\nlmtp unix - - n - 1 {}\n"
+        postfix.begin(more=lines.format(program(postfix.base), program(postfix.base, "smtpclient-lmtp")))
+        postfix.send("you@there.test")
+        postfix.send("me@mail.test")
+        postfix.wait_until_empty()
+        self.assertTrue(postfix.lines("postfix/relay/smtp[", "to=<you@there.test>", "status=sent"))
+        self.assertTrue(postfix.lines("postfix/lmtp[", "to=<me@mail.test>", "status=sent"))
+        self.assertIn("LHLO", self.sink.greetings)
+
+    def test_who_had_it_first(self) -> None:
+        """What smtpd(8) knows of a client is told to a server behind us that asks for it (XFORWARD)."""
+        self.sink = RecordingSink(ehlo=b"250-sink.test\r\n250 XFORWARD NAME ADDR HELO IDENT\r\n")
+        self.addCleanup(self.sink.stop)
+        port = free_port()
+        postfix = self.postfix(smtp_send_xforward_command="yes")
+        postfix.begin(more=f"{LOOPBACK}:{port} inet n - n - - smtpd\n", ports=[port])
+        with smtplib.SMTP(LOOPBACK, port, "client.test", timeout=30) as client:
+            client.sendmail("me@postfix.test", ["you@there.test"], b"Subject: x\r\n\r\nhello\r\n")
+        postfix.wait_until_empty()
+        told = " ".join(self.sink.xforwarded)
+        self.assertIn(f"ADDR={LOOPBACK}", told)
+        self.assertIn("HELO=client.test", told)
+        self.assertRegex(told, "IDENT=[0-9A-F]{6,}")
+
+    def test_many_recipients(self) -> None:
+        """A message to more recipients than one request holds arrives at all of them, and is removed."""
+        postfix = self.postfix(smtp_destination_recipient_limit="30")
+        postfix.begin()
+        postfix.send(*[f"u{number}@there.test" for number in range(100)])
+        postfix.wait_until_empty()
+        self.assertEqual(sorted(len(each.recipients) for each in self.sink.transactions), [10, 30, 30, 30])
 
     def test_dead_destination(self) -> None:
         """A destination where nobody answers is given up for a while by the queue manager, with our reason."""
