@@ -116,8 +116,10 @@ class FromTwisted:
             return
         text = formatEvent(event) or "an event without words"
         failure = event.get("log_failure")
-        # What the system says needs no traceback, and comes in numbers when something does not answer.
-        if failure is not None and not failure.check(OSError):
+        if failure is not None and failure.check(OSError):
+            # What the system says needs no traceback, and comes in numbers when something does not answer.
+            text += f": {failure.value}"
+        elif failure is not None:
             with suppress(Exception):  # a traceback that cannot be shown is no reason for another
                 text += "\n" + failure.getTraceback()
         for line in text.splitlines():

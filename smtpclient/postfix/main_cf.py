@@ -178,6 +178,7 @@ def _configuration(
     try:
         process = _process(values, sources)
         parameters = Parameters.from_values(_ours(values), sources=sources, warnings=settings.warnings)
+        problems += _not_here(parameters)
     except ConfigurationError as why:
         problems += why.problems
     return Configuration(
@@ -187,6 +188,14 @@ def _configuration(
         None if problems else parameters,
         tuple(problems),
     )
+
+
+def _not_here(parameters: Parameters) -> list[str]:
+    """What is honoured by a service of our own, and cannot be by processes that come and go."""
+    name = "smtp_tls_reporting"
+    if not parameters.boolean(name):
+        return []
+    return [f"{parameters.source(name)}: {name} = yes: nobody sends the reports below Postfix's master; remove it"]
 
 
 def _ours(values: Mapping[str, str]) -> dict[str, str]:

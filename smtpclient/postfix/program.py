@@ -43,6 +43,7 @@ from smtpclient.queue import descriptors
 from smtpclient.queue.files import Files
 from smtpclient.queue.spool import Spool
 from smtpclient.report.journal import Journal
+from smtpclient.tls.sts_cache import FOLDER
 
 
 def main() -> None:
@@ -116,6 +117,8 @@ def _agent(start: Invocation, configuration: main_cf.Configuration, reactor: Any
         for warning in configuration.parameters.warnings:
             maillog.warning(start.process, warning)
         try:
+            if configuration.parameters.text("smtp_mta_sts") != "none":
+                privileges.make_folder(f"{configuration.queue_directory}/{FOLDER}", configuration.process.mail_owner)
             return Working(
                 configuration.parameters,
                 reactor=reactor,

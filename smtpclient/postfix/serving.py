@@ -2,9 +2,10 @@
 A delivery agent at work below Postfix's master: connections in, requests to the agent, and an end when it is time.
 
 Promises: what has been accepted is served; the process ends when its time is over (``smtpclient.postfix.tenure``) and
-nothing is under way.
+nothing is under way; one that hangs is ended by the system (SIGALRM) before the queue manager loses its patience.
 """
 
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -55,6 +56,7 @@ class Serving:
         self._sockets = [ListeningSocket(reactor, fd, self._take) for fd in fds]
         self._status = StatusChannel(reactor, STATUS, start.generation, self._master_gone)
         longest = settings.daemon_timeout * SHARE
+        self._watchdog = max(int(settings.daemon_timeout / 2), 4)
         self._visits = Visits(agent.answer, reactor, maillog, start.process, longest, self._left)
         self._tenure = Tenure(
             reactor,
@@ -69,9 +71,15 @@ class Serving:
 
     def begin(self) -> None:
         """Take connections, until it is time to leave."""
+        self._be_alive()
         self._agent.begin()
         self._status.start()
         self._tenure.begin()
+
+    def _be_alive(self) -> None:
+        """Have the system end a process that does nothing any more: master starts another, and no mail waits for it."""
+        signal.alarm(self._watchdog)
+        self._reactor.callLater(self._watchdog / 4, self._be_alive)
 
     def listen(self) -> None:
         """Accept at all sockets."""

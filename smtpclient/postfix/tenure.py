@@ -13,8 +13,8 @@ A process ends, with exit status 0:
   way come to an end within :data:`DRAIN`, and interrupts what does not. Master starts the next process when this one
   has ended, and that one reads the new main.cf.
 
-Promises: a process that has served somebody has told master so; master takes one that dies before that for broken, and
-starts no other for a minute.
+Promises: a process that has got as far as its first connection has told master that it works; master takes one that
+dies before that for broken, and starts no other for a minute.
 """
 
 from collections.abc import Callable
@@ -80,6 +80,7 @@ class Tenure:
         self._timer: IDelayedCall | None = None
         self._present = 0
         self._served = 0
+        self._has_begun = False
         self._is_full = False
         self._has_master = True
         self._is_over = False
@@ -94,6 +95,10 @@ class Tenure:
         if self._has_master:
             self._stop_timer()
         self._present += 1
+        if not self._has_begun and self._has_master:
+            self._has_begun = True
+            self._status.taken()
+            self._status.available()
         if self._present >= self._most and not self._is_full and self._has_master:
             self._is_full = True
             self._listening.pause()
@@ -111,9 +116,6 @@ class Tenure:
             self._is_full = False
             self._status.available()
             self._listening.listen()
-        elif self._served == 1:
-            self._status.taken()
-            self._status.available()
         if not self._present:
             if self._max_use and self._served >= self._max_use:
                 self._end()

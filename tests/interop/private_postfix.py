@@ -136,10 +136,12 @@ class PrivatePostfix:
         self.set(parameters)
 
     def set(self, parameters: Mapping[str, str]) -> None:
-        """Add settings to main.cf."""
+        """Put settings into main.cf, in place of those of the same name."""
         path = self.etc + "/main.cf"
-        with open(path, "a") as file:
-            file.writelines([f"{name} = {value}\n" for name, value in parameters.items()])
+        with open(path) as file:
+            kept = [line for line in file if line.partition("=")[0].strip() not in parameters]
+        with open(path, "w") as file:
+            file.writelines([*kept, *(f"{name} = {value}\n" for name, value in parameters.items())])
         os.utime(path, (0, 0))  # every program waits until the file has not just been written
 
     def start(self, services: str, ports: Sequence[int] = ()) -> None:

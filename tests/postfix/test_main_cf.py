@@ -100,6 +100,12 @@ class MainCfTests(SynchronousTestCase):
             ["2: smtp_helo_timeout", "1: smtp_sasl_type"],
         )
 
+    def test_reports_about_tls(self) -> None:
+        """Nobody would send them, so whoever asks for them is told."""
+        found = self.configuration("smtp_tls_reporting = yes\n")
+        self.assertIs(found.parameters, None)
+        self.assertIn("main.cf:1: smtp_tls_reporting = yes: nobody sends the reports", found.problems[0])
+
     def test_a_slip_of_the_pen(self) -> None:
         """A name that is nobody's and resembles one of ours is a fault."""
         found = self.configuration("smtp_helo_timout = 5\n")
