@@ -46,6 +46,7 @@ from smtpclient.queue.poller import Poller, PollerSettings
 from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
+from smtpclient.queue.takeover import TakeoverWatch
 from smtpclient.queue.trigger import DOORS, Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
 from smtpclient.workers import crew
@@ -133,9 +134,16 @@ class Outbound(MultiService):
         self._wants_doors = doors
         self._doors: Doors | None = None
         self.rules = intake.Rules.from_parameters(parameters)
-        self._delivery.domains.chores(self.submit).setServiceParent(self)
+        self._add_chores()
 
     # -- what is made of the parameters ---------------------------------------------------------------------------
+
+    def _add_chores(self) -> None:
+        """What goes on beside the deliveries."""
+        self._delivery.domains.chores(self.submit).setServiceParent(self)
+        if self.spool.beside_postfix:
+            watch = TakeoverWatch(self._is_taken_over, self.poller.stopService, self._reactor, self.maillog)
+            watch.setServiceParent(self)
 
     def _new_log(self) -> MailLog:
         maillog = MailLog(self._reactor.seconds)
@@ -213,6 +221,9 @@ class Outbound(MultiService):
         # One that has vanished may only be held by an operator.
         if ending in _GONE or (ending is Ending.VANISHED and self.spool.find(queue_id) is None):
             self._receipts.left(queue_id)
+
+    def _is_taken_over(self) -> bool:
+        return self._doors is not None and self._doors.taken_over
 
     # -- mail comes in --------------------------------------------------------------------------------------------
 

@@ -159,6 +159,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "queue.record_reader",
         "queue.recovery",
         "queue.spool",
+        "queue.takeover",
         "queue.trigger",
         "report.original",
         "smtp.channel",

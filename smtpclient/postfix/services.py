@@ -13,7 +13,7 @@ Promises: when a method returns, the daemon has said that it has done what it wa
 Does not: decide which service hears of what (``smtpclient.postfix.reports``).
 
 Known limits: 3.10 has renamed an attribute of the requests for reports. Which name this Postfix wants is found out with
-the first report; a Postfix that wants the older name logs a warning then.
+the first report; a Postfix that wants the older name warns then of a malformed request.
 """
 
 import enum

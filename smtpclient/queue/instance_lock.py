@@ -10,7 +10,7 @@ must be listening on ``public/qmgr``, as a master does that has a queue manager.
 
 Does not: write a process id into Postfix's file; ``postfix stop`` would kill that process.
 
-Known limits: a master that gets a queue manager while ours runs beside it is not noticed.
+Known limits: a master that gets a queue manager while ours runs beside it is not kept out (``takeover``).
 """
 
 import os

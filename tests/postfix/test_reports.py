@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from email import message_from_bytes
 from email.message import Message
@@ -72,7 +73,7 @@ class ReportTests(TestCase):
         self.postfix.start(services)
         self.outbound = self.ours(controller.port, **values)
         self.outbound.startService()
-        self.addCleanup(self.outbound.stopService)
+        self.addCleanup(self.stop)
 
     def ours(self, port: int, **values: str) -> Outbound:
         """Our queue manager in Postfix's queue directory."""
@@ -90,6 +91,11 @@ class ReportTests(TestCase):
         services: Any = dict.fromkeys(("bounce", "defer", "trace"), "postfix")
         parameters = Parameters.from_values(everything, machine_name=lambda: "ours.test")
         return Outbound(parameters, reactor=reactor, maillog=maillog, **services)
+
+    async def stop(self) -> None:
+        """Stop ourselves; more calls do no harm."""
+        if self.outbound.running:
+            await self.outbound.stopService()
 
     def send(self, *words: str) -> None:
         """Have Postfix's sendmail take a letter."""
@@ -164,3 +170,37 @@ class ReportTests(TestCase):
     def test_queue_manager(self) -> None:
         """Beside a Postfix that has a queue manager of its own ours does not start, and touches nothing."""
         self.assertRaises(SpoolError, self.start, ACCEPTING + DELIVERING)
+
+    async def test_queue_manager_comes_later(self) -> None:
+        """When a reload gives Postfix a queue manager, ours says so and claims nothing more; the mail is Postfix's."""
+        self.start(postfix={"relayhost": f"[{LOOPBACK}]:{free_port()}"})
+        with open(self.postfix.etc + "/master.cf", "a") as file:
+            file.write(DELIVERING)
+        with open(self.postfix.queue + "/pid/master.pid") as file:
+            os.kill(int(file.read()), signal.SIGHUP)
+        await self.until(lambda: any("another queue manager has taken over" in line for line in self.lines))
+        self.send("friend@there.test")
+        await self.until(lambda: "status=deferred (connect to 127.0.0.1" in self.postfix.log())
+        await self.stop()
+        self.assertEqual([line for line in self.lines if "queue active" in line], [])
+        self.postfix.run("postqueue", "-f")
+
+    async def test_verbose(self) -> None:
+        """The sender of ``sendmail -v`` hears of a delivery, of which nobody hears otherwise."""
+        self.start()
+        self.send("-v", "friend@there.test")
+        await self.until(lambda: self.judge.received("me@sender.test"))
+        (report,) = self.judge.received("me@sender.test")
+        self.assertEqual(report["Subject"], "Mail Delivery Status Report")
+        self.assertEqual(len(self.judge.received("friend@there.test")), 1)
+
+    async def test_probe(self) -> None:
+        """``sendmail -bv`` reports who would be accepted and who not, and sends nothing."""
+        self.start()
+        self.send("-bv", "friend@there.test", "unknown@there.test", "later@there.test")
+        await self.until(lambda: self.judge.received("me@sender.test"))
+        (report,) = self.judge.received("me@sender.test")
+        text = report.as_string()
+        self.assertEqual([text.count(f"Action: {word}") for word in ("deliverable", "undeliverable")], [1, 2])
+        await self.until(lambda: not self.left("incoming", "active", "deferred", "trace", "bounce", "defer"))
+        self.assertEqual(self.judge.received("friend@there.test"), [])

@@ -191,7 +191,7 @@ class ReportTests(RunningPostfix):
             await self.record("bounce", bounced(), "failed", queued.envelope.queue_id)
             await self.services.report("bounce", Report.SEND, queued.envelope, NONE)
         self.assertEqual(len(self.reports()), 2)
-        self.assertLessEqual(self.postfix.log().count("unexpected attribute"), 1)
+        self.assertLessEqual(self.postfix.log().count("malformed request"), 1)
 
     async def test_cannot_be_queued(self) -> None:
         """When the report cannot be queued that is said, and the record is kept."""
