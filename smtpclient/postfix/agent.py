@@ -18,9 +18,10 @@ from smtpclient.mail.envelope import NewMessage
 from smtpclient.mail.outcome import Delays, Disposition, Outcome, SiteFailure
 from smtpclient.observe.maillog import MailLog
 from smtpclient.observe.outcomes import Outcomes
+from smtpclient.postfix.call import Caller
 from smtpclient.postfix.deliveries import Deliveries
+from smtpclient.postfix.handing_in import HandingIn
 from smtpclient.postfix.request import Request, encode_answer
-from smtpclient.queue import trigger
 from smtpclient.queue.folders import Folders
 
 _REFUSAL = SiteFailure("4.3.5", "mail system configuration error; the log of this system has the details")
@@ -54,7 +55,10 @@ class Working:
         self, parameters: Parameters, *, reactor: Any, maillog: MailLog, transport: str, queue_directory: str
     ) -> None:
         seen = parameters.moved(queue_directory)
-        self._maillog = maillog
+        self._seconds = reactor.seconds
+        self._handing_in = HandingIn(
+            Caller(reactor, reactor, queue_directory), seen.text("myhostname"), seen.text("mail_name")
+        )
         self._delivery = Delivery(
             seen,
             reactor=reactor,
@@ -84,10 +88,7 @@ class Working:
 
     async def _submit(self, message: NewMessage) -> str:
         """Queue a notice to the postmaster."""
-        spool = self._delivery.spool
-        queue_id = await spool.create(message)
-        trigger.poke(spool.directory, "W")
-        return queue_id
+        return await self._handing_in.submit(message, self._seconds())
 
 
 def _never(_queue_id: str, _delivered: int) -> bool:

@@ -18,6 +18,7 @@ path of the socket may have 107 bytes.
 """
 
 import os
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet import error
@@ -116,17 +117,20 @@ class Caller:
         self._patience = patience
         self._turns: dict[str, DeferredSemaphore] = {}
 
-    async def ask(self, path: str, protocol: str, request: bytes) -> Fields:
+    async def ask(
+        self, path: str, protocol: str, request: bytes, greeted: Callable[[Fields], object] = Fields.end
+    ) -> Fields:
         """
         Put one question; give back the answer, of which nothing has been taken yet.
 
         :param path: of the socket, for instance ``private/bounce``.
         :param protocol: what the daemon has to greet with.
+        :param greeted: takes what the greeting has behind that.
         :raises Unanswered: when there is no answer.
         """
         if len(os.fsencode(os.path.join(self._directory, path))) > _LONGEST_PATH:
             raise Unanswered(f"{path}: the path of the socket is too long")
-        asking = Deferred.fromCoroutine(self._in_turn(path, protocol, request))
+        asking = Deferred.fromCoroutine(self._in_turn(path, protocol, request, greeted))
         try:
             return await asking.addTimeout(self._patience, self._clock)
         except OutOfTime:
@@ -136,15 +140,15 @@ class Caller:
         except (WireError, error.ConnectError) as why:
             raise Unanswered(f"{path}: {_words(why)}") from why
 
-    async def _in_turn(self, path: str, protocol: str, request: bytes) -> Fields:
+    async def _in_turn(self, path: str, protocol: str, request: bytes, greeted: Callable[[Fields], object]) -> Fields:
         async with self._turns.setdefault(path, DeferredSemaphore(AT_ONCE)):
             conversation = await self._connect(os.path.join(self._directory, path))
             try:
                 greeting = await conversation.next_list()
-                greeted = greeting.text("protocol")
-                if greeted != protocol:
-                    raise WireError(f"expected {protocol}, not {greeted}")
-                greeting.end()
+                spoken = greeting.text("protocol")
+                if spoken != protocol:
+                    raise WireError(f"expected {protocol}, not {spoken}")
+                greeted(greeting)
                 conversation.send(request)
                 return await conversation.next_list()
             finally:

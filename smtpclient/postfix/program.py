@@ -5,138 +5,69 @@ The programs for master.cf: ``smtpclient-smtp`` and ``smtpclient-lmtp``, in plac
 
     smtp  unix  -  -  y  -  -  ../../../../opt/smtpclient/bin/smtpclient-smtp
 
-``doc/under-postfix.rst`` is for the operator. What happens at the start, in this order, since each step takes away what
-the ones before have needed:
+``doc/under-postfix.rst`` is for the operator; what they do is in ``smtpclient.postfix.daemon``. Descriptors 0 to 2 lead
+nowhere below master. So the first thing there is here is a way to the log that needs nothing of ours, or of anybody
+else's, to be whole.
 
-1. as root, and outside of the jail: the log is opened, main.cf read, what it names read (keys, passwords), and all
-   code loaded;
-2. root is given up, and the process shut into the queue directory, as master.cf wants it;
-3. requests are taken from the sockets that master has opened.
-
-Promises: whatever is wrong is said in the log. Where main.cf cannot be honoured the process runs all the same, and
-defers all mail; where the process itself cannot run it ends with an exit status that has master wait before it starts
-another one.
-
-Does not: handle SIGTERM: ``postfix stop`` ends it at once, as it ends Postfix's own, and what was under way is still in
-the queue.
+Promises: a process that cannot run says why in the log, with a traceback where it is a fault, and ends with an exit
+status that has master wait before it starts another one.
 """
 
 import os
-import signal
 import socket
 import sys
+import syslog
+import time
 import traceback
-from typing import Any, cast
 
-from twisted.logger import globalLogBeginner
 
-from smtpclient.interfaces import IDeferService
-from smtpclient.observe.maillog import MailLog
-from smtpclient.postfix import descriptors as masters
-from smtpclient.postfix import main_cf, privileges, reports
-from smtpclient.postfix.agent import Agent, OutOfOrder, Working
-from smtpclient.postfix.daemon_log import DaemonLog, FromTwisted
-from smtpclient.postfix.invocation import Invocation, invocation
-from smtpclient.postfix.serving import Serving
-from smtpclient.preload import preload
-from smtpclient.queue import descriptors
-from smtpclient.queue.files import Files
-from smtpclient.queue.spool import Spool
-from smtpclient.report.journal import Journal
-from smtpclient.tls.sts_cache import FOLDER
+class Unusable(Exception):
+    """This process cannot serve, for a reason that the operator knows by the words."""
 
 
 def main() -> None:
     """Serve until there is nothing to do any more, or master has gone."""
-    maillog, log = _first_log()
     try:
-        start = invocation(sys.argv, os.environ)
-        masters.keep_to_ourselves(start.sockets)
-    except (ValueError, masters.NoMaster) as why:
-        maillog.info("smtp", f"fatal: {why}")
+        from smtpclient.postfix import daemon  # noqa: PLC0415 -- what is wrong with it is to be said in the log
+
+        daemon.serve()
+    except Unusable as why:
+        _complain(f"fatal: {why}")
         sys.stderr.write(f"{sys.argv[0]}: {why}\n")
         sys.exit(os.EX_USAGE)
-    try:
-        _serve(start, maillog, log)
-    except Exception:
-        for line in ("fatal: the delivery agent cannot go on", *traceback.format_exc().splitlines()):
-            maillog.info(start.process, line)
-        # Without a turn of the interpreter's own end, which may want what is out of reach.
+    except BaseException:
+        _complain("fatal: the delivery agent cannot go on", *traceback.format_exc().splitlines())
+        # Not by way of the interpreter's own end, which may want what is out of reach in a jail.
         os._exit(os.EX_SOFTWARE)
     os._exit(os.EX_OK)
 
 
-def _first_log() -> tuple[MailLog, DaemonLog]:
-    """The log as it is known before anything else is: every complaint has to get there."""
-    environment = os.environ
-    program = sys.argv[0].rpartition("/")[2] if sys.argv else "smtp"
-    log = DaemonLog(
-        environment.get("MAIL_LOGTAG", "") or "postfix",
-        program,
-        environment.get("POSTLOG_SERVICE", ""),
-        environment.get("POSTLOG_HOSTNAME", "") or socket.gethostname(),
-    )
-    maillog = MailLog()
-    maillog.write_to(log.write)
-    return maillog, log
+def first_name() -> tuple[str, str]:
+    """What the process is called in the log before it knows better: its tag, and its own name."""
+    return os.environ.get("MAIL_LOGTAG", "") or "postfix", sys.argv[0].rpartition("/")[2]
 
 
-def _serve(start: Invocation, maillog: MailLog, log: DaemonLog) -> None:
-    from twisted.internet import reactor  # noqa: PLC0415 -- there is none before somebody wants one
-
-    anything: Any = reactor
-    globalLogBeginner.beginLoggingTo([FromTwisted(maillog, start.process)], redirectStandardIO=False)
-    configuration = main_cf.read(start)
-    log.rename(configuration.log_name, start.process)
-    descriptors.raise_limit()
-    agent = _agent(start, configuration, anything, maillog)
-    if start.gives_up_root or start.shuts_itself_in:
-        preload()
-    privileges.drop(
-        configuration.process.mail_owner,
-        configuration.queue_directory,
-        gives_up_root=start.gives_up_root,
-        shuts_itself_in=start.shuts_itself_in,
-    )
-    Serving(start, configuration.process, agent, anything, maillog, anything.stop).begin()
-    # The reactor wants the end of programs to be known, and takes SIGTERM for itself when it starts.
-    anything.callWhenRunning(_die_when_told)
-    anything.run()
+def host_name() -> str:
+    """The name of the machine, as master has it."""
+    return os.environ.get("POSTLOG_HOSTNAME", "") or socket.gethostname()
 
 
-def _die_when_told() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _agent(start: Invocation, configuration: main_cf.Configuration, reactor: Any, maillog: MailLog) -> Agent:
-    """What delivers, or what takes its place where it cannot."""
-    queue_directory = "/" if start.shuts_itself_in else configuration.queue_directory
-    problems = list(configuration.problems)
-    if configuration.parameters is not None:
-        for warning in configuration.parameters.warnings:
-            maillog.warning(start.process, warning)
+def _complain(*lines: str) -> None:
+    """Say it where an operator looks: postlogd(8) where there is one, else syslog."""
+    name = "/".join(first_name())
+    head = f"{time.strftime('%b %d %H:%M:%S')} {host_name().partition('.')[0]} {name}[{os.getpid()}]: "
+    given = os.environ.get("POSTLOG_SERVICE", "")
+    # In a jail the way to it begins elsewhere.
+    for address in (given, "public/postlog") if given else ():
         try:
-            if configuration.parameters.text("smtp_mta_sts") != "none":
-                privileges.make_folder(f"{configuration.queue_directory}/{FOLDER}", configuration.process.mail_owner)
-            return Working(
-                configuration.parameters,
-                reactor=reactor,
-                maillog=maillog,
-                transport=start.process,
-                queue_directory=queue_directory,
-            )
-        except (ValueError, OSError) as why:
-            problems.append(str(why))
-    for problem in problems:
-        maillog.error(start.process, problem)
-    maillog.error(start.process, f"nothing is delivered by the service {start.service} until this is mended")
-    return OutOfOrder(_deferrals(queue_directory, reactor, maillog), maillog, reactor.seconds)
-
-
-def _deferrals(queue_directory: str, reactor: Any, maillog: MailLog) -> IDeferService:
-    """Postfix's defer(8), where there are no parameters to make anything else of."""
-    files = Files(reactor)
-    spool = Spool(queue_directory, files, reactor, maillog)
-    service = reports.at_a_queue("defer", reactor, reactor, queue_directory, Journal(spool, files, reactor))
-    return cast(IDeferService, service)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+                log.settimeout(2.0)
+                log.connect(address)
+                for line in lines:
+                    log.send(f"{head}{line[:1000]}".encode("utf-8", "replace"))
+        except OSError:
+            continue
+        return
+    syslog.openlog(name, syslog.LOG_PID, syslog.LOG_MAIL)
+    for line in lines:
+        syslog.syslog(syslog.LOG_CRIT, line)

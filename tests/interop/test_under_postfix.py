@@ -190,6 +190,24 @@ class UnderPostfixTests(SynchronousTestCase):
         postfix.wait_until_empty()
         self.assertEqual(sorted(len(each.recipients) for each in self.sink.transactions), [10, 30, 30, 30])
 
+    def test_notices(self) -> None:
+        """The postmaster hears of sessions that went wrong, by way of cleanup(8), which knows his aliases."""
+        postfix = self.postfix(
+            notify_classes="protocol",
+            error_notice_recipient="postmaster@postfix.test",
+            virtual_alias_maps="inline:{{postmaster@postfix.test=boss@there.test}}",
+        )
+        self.sink.opinion = lambda address: (  # type: ignore[method-assign]
+            b"501 5.5.4 no such command\r\n" if address == "odd@there.test" else b"250 2.1.5 Ok\r\n"
+        )
+        postfix.begin()
+        postfix.send("odd@there.test")
+        postfix.wait("postmaster protocol error notification: ")
+        postfix.wait_until_empty()
+        (notice,) = self.arrived("boss@there.test")
+        self.assertIn(b"To: postmaster@postfix.test\r\n", notice.wire)
+        self.assertIn(b"\r\n In:  501 5.5.4 no such command\r\n", notice.wire)
+
     def test_dead_destination(self) -> None:
         """A destination where nobody answers is given up for a while by the queue manager, with our reason."""
         postfix = self.postfix(
