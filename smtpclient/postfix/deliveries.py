@@ -19,8 +19,8 @@ queue manager forgets them then.
 Does not: speak with the queue manager (``smtpclient.postfix.transport``), complete or remove messages.
 """
 
-from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
@@ -39,6 +39,8 @@ from smtpclient.queue.folders import Folders
 from smtpclient.queue.record import CorruptQueueFile
 
 NOT_DONE = encode_answer(False)
+
+_MANY = 1 << 20
 
 _TOO_LONG = "the delivery was interrupted: it took too long, or the mail system was reloaded"
 
@@ -79,6 +81,16 @@ def _is_over(request: DeliveryRequest, outcome: Outcome) -> bool:
     return outcome.disposition is not Disposition.DEFERRED or request.envelope.is_probe
 
 
+def _backlog(flags: Flags) -> int:
+    """
+    How many sessions are worth keeping for the destination.
+
+    The queue manager says whether more mail waits, and not how much. So every session is kept, as in Postfix, for the
+    short time that a session is kept at all; there are no more than there were deliveries at once.
+    """
+    return _MANY if flags & Flags.KEEP else 0
+
+
 class Deliveries:
     """
     Deals with requests.
@@ -103,20 +115,13 @@ class Deliveries:
         self._clock = clock
         self._maillog = maillog
         self._transport = transport
-        self._under_way: Counter[str] = Counter()
 
     async def answer(self, request: Request) -> bytes:
         """Deliver; what the queue manager is to be told."""
         queue_id = request.envelope.queue_id
         try:
             with QueueMessage(self._files, self._folders, request.queue, queue_id) as message:
-                self._under_way[request.next_hop] += 1
-                try:
-                    return await self._deliver(request, message)
-                finally:
-                    self._under_way[request.next_hop] -= 1
-                    if not self._under_way[request.next_hop]:
-                        del self._under_way[request.next_hop]
+                return await self._deliver(request, message)
         except Unavailable as why:
             self._maillog.warning(self._transport, f"{why}; the message is left as it is", queue_id)
         except Exception:
@@ -133,7 +138,7 @@ class Deliveries:
             asked.next_hop,
             self._delivery.spool.content(envelope, asked.queue),
             asked.activated,
-            lambda: self._backlog(asked),
+            partial(_backlog, asked.flags),
         )
         account = _Account(self._delivery.settlement)
         site_failure: SiteFailure | None = None
@@ -153,15 +158,6 @@ class Deliveries:
         else:
             site_failure = result.site_failure
         return encode_answer(account.is_done(request), site_failure)
-
-    def _backlog(self, request: Request) -> int:
-        """
-        How many sessions are worth keeping for the destination.
-
-        The queue manager says whether more mail waits, and not how much; each delivery that is under way there is
-        followed by another one then.
-        """
-        return self._under_way[request.next_hop] if request.flags & Flags.KEEP else 0
 
     async def _damaged(
         self, request: DeliveryRequest, account: _Account, message: QueueMessage, why: CorruptQueueFile
