@@ -158,7 +158,8 @@ class Settlement:
             await service.append(envelope, outcome)
         except Exception as why:
             self._maillog.warning(name, f"cannot record <{outcome.recipient.address}>: {why}", envelope.queue_id)
-            self._log.failure("{queue_id}: the {name} service failed", queue_id=envelope.queue_id, name=name)
+            if not isinstance(why, OSError):
+                self._log.failure("{queue_id}: the {name} service failed", queue_id=envelope.queue_id, name=name)
             return False
         return True
 
