@@ -28,9 +28,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "memory",
         "observe.maillog",
         "postfix.attributes",
+        "postfix.bare_log",
         "postfix.groups",
         "postfix.invocation",
-        "postfix.program",
         "queue.calendar",
         "queue.concurrency",
         "queue.content_records",
@@ -299,6 +299,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "command.jail_directory",
         "command.main",
         "postfix.daemon",
+        "postfix.program",
         "tap",
     ),
 )

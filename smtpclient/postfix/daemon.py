@@ -26,9 +26,9 @@ from smtpclient.observe.maillog import MailLog
 from smtpclient.postfix import descriptors as masters
 from smtpclient.postfix import main_cf, privileges, reports
 from smtpclient.postfix.agent import Agent, OutOfOrder, Working
+from smtpclient.postfix.bare_log import first_name, host_name
 from smtpclient.postfix.daemon_log import DaemonLog, FromTwisted
 from smtpclient.postfix.invocation import Invocation, invocation
-from smtpclient.postfix.program import Unusable, first_name, host_name
 from smtpclient.postfix.serving import Serving
 from smtpclient.preload import preload
 from smtpclient.queue import descriptors
@@ -36,6 +36,10 @@ from smtpclient.queue.files import Files
 from smtpclient.queue.spool import Spool
 from smtpclient.report.journal import Journal
 from smtpclient.tls.sts_cache import FOLDER
+
+
+class Unusable(Exception):
+    """This process cannot serve, for a reason that the operator knows by the words."""
 
 
 def serve() -> None:
