@@ -101,10 +101,12 @@ class OutOfOrder:
     An agent that cannot be one.
 
     :param defer: where deferrals are recorded.
+    :param process: the name that log lines carry.
     """
 
-    def __init__(self, defer: IDeferService, maillog: MailLog, seconds: Callable[[], float]) -> None:
+    def __init__(self, defer: IDeferService, maillog: MailLog, seconds: Callable[[], float], process: str) -> None:
         self._defer = defer
+        self._process = process
         self._maillog = maillog
         self._seconds = seconds
 
@@ -114,11 +116,11 @@ class OutOfOrder:
         delays = Delays(max(request.activated - envelope.arrival, 0.0), max(now - request.activated, 0.0))
         for recipient in request.recipients:
             outcome = Outcome(recipient, Disposition.DEFERRED, _REFUSAL.status, _REFUSAL.reason, delays=delays)
-            self._maillog.info("smtp", settlement.line(outcome), envelope.queue_id)
+            self._maillog.info(self._process, settlement.line(outcome), envelope.queue_id)
             try:
                 await self._defer.append(envelope, outcome)
             except Exception as why:
-                self._maillog.warning("smtp", f"cannot record <{recipient.address}>: {why}", envelope.queue_id)
+                self._maillog.warning(self._process, f"cannot record <{recipient.address}>: {why}", envelope.queue_id)
         return encode_answer(False, _REFUSAL)
 
     def begin(self) -> None:

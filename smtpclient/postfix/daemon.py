@@ -110,7 +110,7 @@ def _agent(start: Invocation, configuration: main_cf.Configuration, reactor: Any
     for problem in problems:
         maillog.error(start.process, problem)
     maillog.error(start.process, f"nothing is delivered by the service {start.service} until this is mended")
-    return OutOfOrder(_deferrals(queue_directory, reactor, maillog), maillog, reactor.seconds)
+    return OutOfOrder(_deferrals(queue_directory, reactor, maillog), maillog, reactor.seconds, start.process)
 
 
 def _deferrals(queue_directory: str, reactor: Any, maillog: MailLog) -> IDeferService:

@@ -285,6 +285,20 @@ class UnderPostfixTests(SynchronousTestCase):
         self.assertEqual(len(self.arrived("you@there.test")), 1)
         self.assertEqual(postfix.lines("warning: process", "smtpclient-smtp"), [])
 
+    def test_a_delivery_without_end(self) -> None:
+        """The queue manager gets its answer before it loses its patience, and lives; the mail waits."""
+        self.sink.may_answer.clear()
+        postfix = self.postfix(daemon_timeout="6s")
+        postfix.begin()
+        postfix.send("you@there.test")
+        postfix.wait("to=<you@there.test>", "dsn=4.4.2", "status=deferred (the delivery was interrupted")
+        wait_until(lambda: not os.listdir(f"{postfix.queue}/active"), 20, "the message is deferred")
+        self.assertEqual(postfix.lines("fatal"), [])
+        self.sink.may_answer.set()
+        postfix.retry()
+        postfix.wait_until_empty()
+        self.assertGreaterEqual(len(self.arrived("you@there.test")), 1)
+
     def test_stop(self) -> None:
         """Postfix stops at once in mid-delivery, nothing of us is left running, and the mail is there afterwards."""
         self.sink.may_answer.clear()
