@@ -16,6 +16,9 @@ after a warning (``RECORD_LATER``)  trace             defer             bounce
 verify(8) (``VERIFY``)              verify            verify            verify
 =================================== ================= ================= ==============================================
 
+With ``fast_flush_domains``, flush(8) hears of every deferral too; if it cannot, that costs nothing but a line in the
+log.
+
 Promises: ``append`` returns when the daemon has it on disk; a report is asked for only where something is recorded, as
 Postfix's queue manager does it, and by then all of it is in the file.
 
@@ -28,12 +31,13 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpclient.interfaces import IBounceService, IDeferService, IMessageContent, IRetractingService, ITraceService
 from smtpclient.mail.envelope import Envelope, Notify
 from smtpclient.mail.outcome import Outcome
-from smtpclient.postfix.call import Caller
+from smtpclient.postfix.call import Caller, Unanswered
 from smtpclient.postfix.groups import TraceFlags
 from smtpclient.postfix.services import Report, Services, Verdict
 from smtpclient.report.entry import from_outcome
@@ -122,9 +126,18 @@ class PostfixBounces(_PostfixReports):
 
 @implementer(IDeferService)
 class PostfixDeferrals(_PostfixReports):
-    """Deferred recipients, with Postfix's defer(8)."""
+    """
+    Deferred recipients, with Postfix's defer(8).
+
+    :param fast_flush: have flush(8) know for which domains mail waits.
+    """
 
     kind = "defer"
+    _log = Logger()
+
+    def __init__(self, services: Services, journal: Journal, fast_flush: bool = False) -> None:
+        super().__init__(services, journal)
+        self._fast_flush = fast_flush
 
     async def append(self, envelope: Envelope, outcome: Outcome) -> None:
         """
@@ -135,6 +148,15 @@ class PostfixDeferrals(_PostfixReports):
         """
         if not await self._probed(envelope, outcome, Verdict.DEFERRED):
             await self._record(envelope, outcome, "delayed")
+            if self._fast_flush and outcome.recipient.domain:
+                await self._waits(envelope.queue_id, outcome.recipient.domain)
+
+    async def _waits(self, queue_id: str, domain: str) -> None:
+        try:
+            await self._services.waits(domain, queue_id)
+        except Unanswered as why:
+            # The domain can still wait for the next attempt; the reason is on record, and that is what counts here.
+            self._log.warn("{queue_id}: {why}", queue_id=queue_id, why=why)
 
     async def warn(self, envelope: Envelope, content: IMessageContent) -> None:
         """
@@ -192,14 +214,16 @@ class PostfixTraces(_PostfixReports):
         await self._report(Report.TRACE, envelope)
 
 
-_KINDS: tuple[type[_PostfixReports], ...] = (PostfixBounces, PostfixDeferrals, PostfixTraces)
-
-
-def at_a_queue(kind: str, reactor: Any, clock: IReactorTime, directory: str, journal: Journal) -> object:
+def at_a_queue(
+    kind: str, reactor: Any, clock: IReactorTime, directory: str, journal: Journal, fast_flush: bool = False
+) -> object:
     """
     The report service of one kind, with the daemons that run on a queue directory.
 
     :param kind: ``bounce``, ``defer`` or ``trace``.
+    :param fast_flush: have flush(8) know for which domains mail waits.
     """
-    found = {each.kind: each for each in _KINDS}
-    return found[kind](Services(Caller(reactor, clock, directory)), journal)
+    services = Services(Caller(reactor, clock, directory))
+    if kind == "defer":
+        return PostfixDeferrals(services, journal, fast_flush)
+    return {"bounce": PostfixBounces, "trace": PostfixTraces}[kind](services, journal)

@@ -1,12 +1,13 @@
 """
 What Postfix's own daemons do for us: bounce(8), under its three names, keeps and sends reports; verify(8) keeps what
-probes found out.
+probes found out, and flush(8) which mail waits for a domain.
 
 ===================  =================================================================================================
 ``private/bounce``   records failed recipients; sends the report of a message
 ``private/defer``    records deferred recipients; sends the delay warning, and the report when a message is given up
 ``private/trace``    records delivered and probed recipients; sends the report of a message
 ``private/verify``   records whether an address takes mail
+``public/flush``     records that a message waits for a domain, so that the domain can ask for it (ETRN, RFC 1985)
 ===================  =================================================================================================
 
 Promises: when a method returns, the daemon has said that it has done what it was asked; bounce(8) has it on disk then.
@@ -17,6 +18,7 @@ the first report; a Postfix that wants the older name warns then of a malformed 
 """
 
 import enum
+from collections.abc import Collection
 
 from smtpclient.mail.envelope import Envelope
 from smtpclient.postfix.attributes import Pair, WireError, encode
@@ -26,6 +28,9 @@ from smtpclient.report.entry import Entry, one_line
 
 _REPORTING = "delivery_status_protocol"
 _VERIFYING = "address_verification_prrotocol"  # this is how it is spelled on the wire
+
+_FLUSHING = "queue_flush_protocol"
+_NOT_ELIGIBLE = 4  # not one of the fast_flush_domains
 
 _WISHES = ("sendopts", "smtputf8")
 """What a message asks of its way: the name since Postfix 3.10, with the wishes for TLS, and the one before."""
@@ -69,7 +74,7 @@ class Services:
         """
         pairs: list[Pair] = [("nrequest", Report.RECORD), ("flags", flags), ("queue_id", queue_id)]
         pairs += recipient_pairs(entry.recipient) + status_pairs(from_entry(entry))
-        await self._ask(service, _REPORTING, pairs)
+        await self._ask(f"private/{service}", _REPORTING, pairs)
 
     async def report(self, service: str, report: Report, envelope: Envelope, flags: TraceFlags) -> None:
         """
@@ -103,7 +108,17 @@ class Services:
             ("recipient_status", verdict),
             ("reason", one_line(reason)),
         ]
-        await self._ask("verify", _VERIFYING, pairs)
+        await self._ask("private/verify", _VERIFYING, pairs)
+
+    async def waits(self, domain: str, queue_id: str) -> None:
+        """
+        Tell that a message waits for a domain; flush(8) keeps that if it does so for this domain.
+
+        :raises Unanswered: when it was not taken.
+        :raises ValueError: when it cannot be said.
+        """
+        pairs: list[Pair] = [("request", "add"), ("site", one_line(domain)), ("queue_id", queue_id)]
+        await self._ask("public/flush", _FLUSHING, pairs, (0, _NOT_ELIGIBLE))
 
     async def _report(self, service: str, report: Report, envelope: Envelope, flags: TraceFlags, name: str) -> None:
         wishes = int(envelope.utf8) | (int(envelope.tls) if name == "sendopts" else 0)
@@ -118,16 +133,15 @@ class Services:
             ("envelope_id", one_line(envelope.envelope_id)),
             ("ret_flags", envelope.ret),
         ]
-        await self._ask(service, _REPORTING, pairs)
+        await self._ask(f"private/{service}", _REPORTING, pairs)
 
-    async def _ask(self, service: str, protocol: str, pairs: list[Pair]) -> None:
-        """Ask; a status other than 0 is a no."""
-        path = f"private/{service}"
+    async def _ask(self, path: str, protocol: str, pairs: list[Pair], good: Collection[int] = (0,)) -> None:
+        """Ask; a status that is not good is a no."""
         fields = await self._caller.ask(path, protocol, encode(pairs))
         try:
             status = fields.integer("status")
             fields.end()
         except WireError as why:
             raise Unanswered(f"{path}: {why}") from None
-        if status:
+        if status not in good:
             raise Unanswered(f"{path}: it was not done (status {status}); Postfix's log has the reason")

@@ -136,8 +136,10 @@ def _postfix(kind: str) -> Callable[[str, Surroundings], object]:
 
         if arguments:
             raise ValueError(f"postfix:{arguments}: the service postfix takes no arguments; write postfix")
-        journal = Journal(surroundings.spool, surroundings.files, surroundings.clock)
-        return at_a_queue(kind, surroundings.reactor, surroundings.clock, surroundings.spool.directory, journal)
+        spool, clock = surroundings.spool, surroundings.clock
+        fast_flush = bool(surroundings.parameters.text("fast_flush_domains"))
+        journal = Journal(spool, surroundings.files, clock)
+        return at_a_queue(kind, surroundings.reactor, clock, spool.directory, journal, fast_flush)
 
     return build
 

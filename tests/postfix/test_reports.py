@@ -29,6 +29,7 @@ class Judge:
 
     def __init__(self) -> None:
         self.taken: list[tuple[list[str], Message]] = []
+        self.patient = False
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -36,7 +37,7 @@ class Judge:
         """Yes, no, or later."""
         if address.startswith("unknown"):
             return "550 5.1.1 nobody of that name"
-        if address.startswith("later"):
+        if address.startswith("later") and not self.patient:
             return "450 4.2.0 not now"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
@@ -203,3 +204,20 @@ class ReportTests(TestCase):
         self.assertEqual([text.count(f"Action: {word}") for word in ("deliverable", "undeliverable")], [1, 2])
         await self.until(lambda: not self.left("incoming", "active", "deferred", "trace", "bounce", "defer"))
         self.assertEqual(self.judge.received("friend@there.test"), [])
+
+    async def test_asked_for(self) -> None:
+        """A domain that asks for its mail (``postqueue -s``, ETRN) gets what waits for it before its time."""
+        flushed = {"fast_flush_domains": "there.test"}
+        self.start(ACCEPTING + SHOWQ + "flush unix n - n 1000? 0 flush\n", flushed, **flushed)
+        self.send("later@there.test")
+        await self.until(lambda: self.left("deferred"))
+        self.judge.patient = True
+        self.postfix.run("postqueue", "-s", "there.test")
+        await self.until(lambda: self.judge.received("later@there.test"))
+
+    async def test_no_flush_daemon(self) -> None:
+        """Without flush(8) the reason is recorded all the same."""
+        self.start(fast_flush_domains="there.test")
+        self.send("later@there.test")
+        await self.until(lambda: self.left("deferred"))
+        self.assertIn("450 4.2.0 not now", self.postfix.run("postqueue", "-p"))

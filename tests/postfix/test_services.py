@@ -36,7 +36,7 @@ class RunningPostfix(TestCase):
     timeout = 120
 
     def setUp(self) -> None:
-        self.postfix = PrivatePostfix({})
+        self.postfix = PrivatePostfix({"fast_flush_domains": "flushed.test"})
         self.addCleanup(self.postfix.remove)
         self.addCleanup(self.postfix.stop)
         user = pwd.getpwnam("postfix")
@@ -45,7 +45,7 @@ class RunningPostfix(TestCase):
         maillog = MailLog(self.clock.seconds)
         owner = (user.pw_uid, user.pw_gid)
         self.spool = Spool(self.postfix.queue, DirectFiles(), self.clock, maillog, owner=owner, beside_postfix=True)
-        self.postfix.start(ACCEPTING + "verify unix - - n - 1 verify\n")
+        self.postfix.start(ACCEPTING + "verify unix - - n - 1 verify\nflush unix n - n 1000? 0 flush\n")
         self.spool.prepare()
         self.addCleanup(self.spool.close)
         self.services = Services(Caller(reactor, reactor, self.postfix.queue, patience=60))
@@ -215,3 +215,19 @@ class VerifyTests(RunningPostfix):
             [await self.verdict(address) for address in ("good@example.com", "bad@example.com")],
             [(0, "said so?DELIVERABLE"), (2, "said so?UNDELIVERABLE")],
         )
+
+
+class FlushTests(RunningPostfix):
+    """flush(8) is told."""
+
+    async def test_waiting(self) -> None:
+        """What waits for one of its domains is kept; of another domain it need not know, and that is no fault."""
+        for domain in ("flushed.test", "other.test"):
+            await self.services.waits(domain, "ABCDE1234")
+        folder = self.postfix.queue + "/flush"
+        with open(f"{folder}/flushed_test") as file:
+            self.assertEqual((os.listdir(folder), file.read()), (["flushed_test"], "ABCDE1234\n"))
+
+    async def test_nonsense(self) -> None:
+        """What flush(8) cannot take raises."""
+        await self.assertFailure(Deferred.fromCoroutine(self.services.waits("flushed.test", "../x")), Unanswered)
