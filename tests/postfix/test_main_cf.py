@@ -91,6 +91,17 @@ class MainCfTests(SynchronousTestCase):
         text = "".join(f"{name} = {value}\n" for name, value in others.items())
         self.assertEqual(self.parameters(text).warnings, ())
 
+    def test_mail_that_waits_for_a_domain(self) -> None:
+        """Whether flush(8) hears of deferrals goes by the domains of main.cf, or Postfix's default for them."""
+        rows = {
+            "": True,
+            "compatibility_level = 3.6\n": False,
+            "compatibility_level = 3.6\nrelay_domains = mysql:/etc/x.cf\n": True,
+            "fast_flush_domains =\n": False,
+        }
+        found = {text: bool(self.parameters(text).text("fast_flush_domains")) for text in rows}
+        self.assertEqual(found, rows)
+
     def test_what_would_not_be_honoured(self) -> None:
         """A client's setting that nothing acts on makes the whole unusable, and is named with file and line."""
         found = self.configuration("smtp_sasl_type = dovecot\nsmtp_helo_timeout = soon\n")
