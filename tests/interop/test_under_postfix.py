@@ -263,6 +263,59 @@ class UnderPostfixTests(SynchronousTestCase):
         postfix.wait_until_empty()
         self.assertGreaterEqual(len(self.arrived("you@there.test")), 1)
 
+    def test_killed_again_and_again(self) -> None:
+        """kill -9 in the middle of many deliveries, four times: everybody gets the mail, and no sender a report."""
+        postfix, addresses = self.full_of_mail()
+        for kills in range(1, 5):
+            self.go_on_until(postfix, 20 * kills)
+            os.kill(postfix.one_process(), signal.SIGKILL)
+            postfix.wait("killed by signal 9", count=kills)
+        got = self.all_that_comes(postfix)
+        self.assertEqual(set(got), addresses)
+        # Twice only what was under way at a kill: four at a time.
+        self.assertLessEqual(len(got), 100 + 4 * 4)
+
+    def test_reloaded_again_and_again(self) -> None:
+        """Reloads in the middle of many deliveries: everybody gets the mail, and nobody twice."""
+        postfix, addresses = self.full_of_mail()
+        for reloads in range(1, 4):
+            self.go_on_until(postfix, 20 * reloads)
+            postfix.reload()
+            postfix.wait("reload -- version", count=reloads)
+        self.assertEqual(sorted(self.all_that_comes(postfix)), sorted(addresses))
+        self.assertEqual(postfix.lines("warning: process", "smtpclient-smtp"), [])
+
+    def full_of_mail(self) -> tuple[UnderPostfix, set[str]]:
+        """A Postfix that runs and has a hundred messages in its queue, and who they are for."""
+        postfix = self.postfix(smtp_destination_concurrency_limit="4", defer_transports="smtp")
+        postfix.begin()
+        addresses = {f"u{number}@there.test" for number in range(100)}
+        for address in sorted(addresses):
+            postfix.send(address)
+        postfix.wait("status=deferred", count=100)
+        postfix.stop()
+        postfix.set({"defer_transports": ""})
+        postfix.begin()
+        return postfix, addresses
+
+    def go_on_until(self, postfix: UnderPostfix, count: int) -> None:
+        """Have what waits tried, again and again, until so many messages have come."""
+        end = time.monotonic() + 60
+        while len(self.sink.transactions) < count:
+            # After a process has died the queue manager has its doubts about the destination.
+            postfix.retry()
+            self.sink.wait(count, 1.0)
+            self.assertLess(time.monotonic(), end, postfix.log()[-4000:])
+
+    def all_that_comes(self, postfix: UnderPostfix) -> list[str]:
+        """Have everything tried until nothing is left; who got something, as often as he did."""
+        end = time.monotonic() + 60
+        while any(postfix.queued() for _ in range(3)) and time.monotonic() < end:
+            postfix.retry()
+            time.sleep(0.5)
+        self.assertEqual(postfix.queued(), [])
+        return [re.findall("<(.*?)>", line)[0] for each in self.sink.transactions for line in each.recipients]
+
     def test_reload(self) -> None:
         """What is under way ends and is marked, the process ends, and the next one has the new main.cf."""
         self.sink.may_answer.clear()
