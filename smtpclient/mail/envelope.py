@@ -123,7 +123,7 @@ class Envelope(NamedTuple):
 
     def _has_trace_flag(self, wanted: int) -> bool:
         flags = self.attributes.get("trace_flags", "")
-        return flags.isdecimal() and bool(int(flags) & wanted)
+        return len(flags) < 10 and flags.isdecimal() and bool(int(flags) & wanted)
 
 
 class QueuedMessage(NamedTuple):

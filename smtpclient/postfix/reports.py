@@ -16,8 +16,8 @@ after a warning (``RECORD_LATER``)  trace             defer             bounce
 verify(8) (``VERIFY``)              verify            verify            verify
 =================================== ================= ================= ==============================================
 
-With ``fast_flush_domains``, flush(8) hears of every deferral too; if it cannot, that costs nothing but a line in the
-log.
+With ``fast_flush_domains``, flush(8) hears of every deferral too; nothing waits for that, and if it cannot, that costs
+nothing but a line in the log.
 
 Promises: ``append`` returns when the daemon has it on disk; a report is asked for only where something is recorded, as
 Postfix's queue manager does it, and by then all of it is in the file.
@@ -30,6 +30,7 @@ Known limits: Postfix's own queue manager must not run on the queue directory be
 from collections.abc import Callable, Collection
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -42,6 +43,9 @@ from smtpclient.postfix.groups import TraceFlags
 from smtpclient.postfix.services import Report, Services, Verdict
 from smtpclient.report.entry import from_outcome
 from smtpclient.report.journal import Journal
+
+MOST_WAITING = 1000
+"""What flush(8) has not heard of yet at one time; more than that it does not hear of."""
 
 _PROBES = TraceFlags.VERIFY | TraceFlags.PROBE
 _TRACED = TraceFlags.RECORD | TraceFlags.RECORD_LATER
@@ -138,6 +142,7 @@ class PostfixDeferrals(_PostfixReports):
     def __init__(self, services: Services, journal: Journal, fast_flush: bool = False) -> None:
         super().__init__(services, journal)
         self._fast_flush = fast_flush
+        self._telling: dict[tuple[str, str], Deferred[None]] = {}
 
     async def append(self, envelope: Envelope, outcome: Outcome) -> None:
         """
@@ -149,14 +154,29 @@ class PostfixDeferrals(_PostfixReports):
         if not await self._probed(envelope, outcome, Verdict.DEFERRED):
             await self._record(envelope, outcome, "delayed")
             if self._fast_flush and outcome.recipient.domain:
-                await self._waits(envelope.queue_id, outcome.recipient.domain)
+                self._tell(envelope.queue_id, outcome.recipient.domain)
+
+    def _tell(self, queue_id: str, domain: str) -> None:
+        """Begin to tell flush(8); an outcome does not wait for that."""
+        key = queue_id, domain
+        if key in self._telling or len(self._telling) >= MOST_WAITING:
+            return
+        telling = self._telling[key] = Deferred.fromCoroutine(self._waits(queue_id, domain))
+        telling.addBoth(lambda _: self._telling.pop(key, None))
 
     async def _waits(self, queue_id: str, domain: str) -> None:
         try:
             await self._services.waits(domain, queue_id)
-        except Unanswered as why:
+        except CancelledError:
+            return
+        except (Unanswered, ValueError) as why:
             # The domain can still wait for the next attempt; the reason is on record, and that is what counts here.
             self._log.warn("{queue_id}: {why}", queue_id=queue_id, why=why)
+
+    async def close(self) -> None:
+        """Nobody need be told any more."""
+        for telling in list(self._telling.values()):
+            telling.cancel()
 
     async def warn(self, envelope: Envelope, content: IMessageContent) -> None:
         """

@@ -210,7 +210,7 @@ class ReportTests(TestCase):
         flushed = {"fast_flush_domains": "there.test"}
         self.start(ACCEPTING + SHOWQ + "flush unix n - n 1000? 0 flush\n", flushed, **flushed)
         self.send("later@there.test")
-        await self.until(lambda: self.left("deferred"))
+        await self.until(lambda: self.left("deferred") and self.left("flush"))
         self.judge.patient = True
         self.postfix.run("postqueue", "-s", "there.test")
         await self.until(lambda: self.judge.received("later@there.test"))

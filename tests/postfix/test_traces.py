@@ -1,12 +1,18 @@
 """Which of Postfix's daemons hears of an outcome, and what is taken back; each of them a real one."""
 
+import os
 from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from smtpclient.mail.envelope import Envelope, Notify, QueuedMessage
 from smtpclient.mail.outcome import Outcome
+from smtpclient.postfix.attributes import encode
 from smtpclient.postfix.groups import TraceFlags
 from smtpclient.postfix.reports import PostfixBounces, PostfixDeferrals, PostfixTraces
 from smtpclient.report.journal import Journal
+from tests.postfix.scripted_daemon import ScriptedDaemon
 from tests.postfix.test_services import RunningPostfix
 from tests.queue.disk import DirectFiles
 from tests.report.world import bounced, deferred, sent
@@ -154,3 +160,25 @@ class RetractionTests(Case):
         await self.defer.append(envelope, deferred())
         await self.defer.forget(envelope.queue_id)
         self.assertEqual(self.actions(envelope), {})
+
+
+class FlushTests(Case):
+    """flush(8) hears of deferrals."""
+
+    async def test_nothing_waits(self) -> None:
+        """A flush(8) that does not answer holds nothing up, and is told once of a message for a domain."""
+        silent = ScriptedDaemon(lambda fields: b"", encode([("protocol", "queue_flush_protocol")]))
+        path = self.postfix.queue + "/public/flush"
+        os.unlink(path)
+        silent.listen(self, reactor, path)
+        defer = PostfixDeferrals(self.services, Journal(self.spool, DirectFiles(), self.clock), fast_flush=True)
+        envelope = self.message(0).envelope
+        for address in ("a@there.test", "b@there.test", "c@other.test"):
+            await defer.append(envelope, deferred(address))
+        self.assertEqual(self.recorded("defer", envelope.queue_id).count("action=delayed"), 3)
+        while len(silent.lists) < 2:
+            await deferLater(reactor, 0.02)
+        told = [[fields.text(name) for name in ("request", "site", "queue_id")] for fields in silent.lists]
+        wanted = [["add", domain, envelope.queue_id] for domain in ("other.test", "there.test")]
+        self.assertEqual(sorted(told), wanted)
+        await defer.close()

@@ -37,9 +37,9 @@ class TallyTests(SynchronousTestCase):
         self.assertEqual([tried(flags, Disposition.DEFERRED).remaining for flags in ("256", "512", "1024")], [1, 1, 2])
 
     def test_traced(self) -> None:
-        """Who asked to hear of every attempt hears of one that only failed, too."""
+        """Who asked to hear of every attempt hears of one that only failed, too; what is no number asks for nothing."""
         failed = Disposition.BOUNCED, Disposition.DEFERRED
         self.assertEqual(
-            {flags: tried(flags, *failed).success_wanted for flags in ("", "512", "1024")},
-            {"": False, "512": True, "1024": True},
+            {flags: tried(flags, *failed).success_wanted for flags in ("", "512", "1024", "x", "7" * 5000)},
+            {"": False, "512": True, "1024": True, "x": False, "7" * 5000: False},
         )
