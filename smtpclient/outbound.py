@@ -47,7 +47,8 @@ from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 from smtpclient.queue.small_files import ROOM
-from smtpclient.queue.trigger import Doors, Trigger, open_doors
+from smtpclient.queue.takeover import TakeoverWatch
+from smtpclient.queue.trigger import DOORS, Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
 from smtpclient.workers import crew
 from smtpclient.workers.crew import Crew
@@ -133,9 +134,16 @@ class Outbound(MultiService):
         self._wants_doors = doors
         self._doors: Doors | None = None
         self.rules = intake.Rules.from_parameters(parameters)
-        self._delivery.domains.chores(self.submit).setServiceParent(self)
+        self._add_chores()
 
     # -- what is made of the parameters ---------------------------------------------------------------------------
+
+    def _add_chores(self) -> None:
+        """What goes on beside the deliveries."""
+        self._delivery.domains.chores(self.submit).setServiceParent(self)
+        if self.spool.beside_postfix:
+            watch = TakeoverWatch(self._is_taken_over, self.poller.stopService, self._reactor, self.maillog)
+            watch.setServiceParent(self)
 
     def _new_log(self) -> MailLog:
         maillog = MailLog(self._reactor.seconds)
@@ -215,6 +223,9 @@ class Outbound(MultiService):
         if ending in _GONE or (ending is Ending.VANISHED and self.spool.find(queue_id) is None):
             self._receipts.left(queue_id)
 
+    def _is_taken_over(self) -> bool:
+        return self._doors is not None and self._doors.taken_over
+
     # -- mail comes in --------------------------------------------------------------------------------------------
 
     async def submit(self, sender: str, recipients: Sequence[str], message: bytes, **wishes: Any) -> Receipt:
@@ -272,7 +283,8 @@ class Outbound(MultiService):
             self.start_threads()
             self._delivery.begin()
             if self._wants_doors:
-                self._doors = open_doors(self._reactor, self.spool.directory, self._trigger)
+                names = DOORS[:1] if self.spool.beside_postfix else DOORS
+                self._doors = open_doors(self._reactor, self.spool.directory, self._trigger, names)
             super().startService()
         except BaseException:
             self.stop_threads()

@@ -45,7 +45,7 @@ _OTHERS = """
     disable_verp_bounces disable_vrfy_command dont_remove duplicate_filter_limit
     empty_address_local_login_sender_maps_lookup_key enable_original_recipient error_service_name
     execution_directory_expansion_filter expand_owner_alias export_environment fallback_transport
-    fallback_transport_maps fast_flush_domains fast_flush_purge_time fast_flush_refresh_time fault_injection_code
+    fallback_transport_maps fast_flush_purge_time fast_flush_refresh_time fault_injection_code
     flush_service_name fork_attempts fork_delay forward_expansion_filter forward_path frozen_delivered_to
     header_address_token_limit header_checks header_from_format helpful_warnings home_mailbox html_directory
     import_environment info_log_address_format internal_mail_filter_classes invalid_hostname_reject_code ipc_idle

@@ -164,6 +164,10 @@ class Parameters:
             _sources=seen(self._sources),
         )
 
+    def moved(self, queue_directory: str) -> "Parameters":
+        """The same where the queue directory has another path, as in a jail."""
+        return replace(self, _values={**self._values, "queue_directory": queue_directory})
+
     def text(self, name: str) -> str:
         """A text."""
         value = self._value(name, Kind.STRING, Kind.DOMAIN, Kind.PORT)

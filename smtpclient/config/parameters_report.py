@@ -41,6 +41,12 @@ REPORT_ROWS = section(
         honoured=False,
         only=("no",),
     ),
+    Row(
+        "fast_flush_domains",
+        _STRING,
+        "$relay_domains",
+        "With the defer service postfix, and if not empty: flush(8) hears of mail that waits. It knows for whom.",
+    ),
     Row("bounce_size_limit", _SIZE, "50000", "How much of a message goes back with a report.", minimum=1),
     Row(
         "double_bounce_sender",

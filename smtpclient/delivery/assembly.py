@@ -25,6 +25,7 @@ from smtpclient import memory
 from smtpclient.config.parameters import Parameters
 from smtpclient.delivery.agent import Agent
 from smtpclient.delivery.connector import Connector, ConnectorSettings
+from smtpclient.delivery.ledger import Settle
 from smtpclient.delivery.login import Logins
 from smtpclient.delivery.means import Means, WalkSettings
 from smtpclient.delivery.places import Places
@@ -118,7 +119,7 @@ class Delivery:
         self._threads = ThreadPool(0, _THREADS, "smtpclient")
         self._has_threads = files is None
         self.files = files or Files(reactor, self._threads)
-        self.spool = self._new_spool(room)
+        self.spool = self._new_spool(room, beside_postfix="postfix" in (bounce, defer, trace))
         self.reports = self._new_reports(bounce, defer, trace, submit)
         self._notices = PostmasterNotices(
             ReportSettings.from_parameters(parameters), submit, maillog, reactor, self.random
@@ -135,7 +136,7 @@ class Delivery:
 
     # -- what is made of the parameters ---------------------------------------------------------------------------
 
-    def _new_spool(self, room: int) -> Spool:
+    def _new_spool(self, room: int, *, beside_postfix: bool) -> Spool:
         parameters = self._parameters
         return Spool(
             parameters.text("queue_directory"),
@@ -148,6 +149,7 @@ class Delivery:
             minimum_free=parameters.size("queue_minfree"),
             warn_after=parameters.seconds("delay_warning_time"),
             room=room,
+            beside_postfix=beside_postfix,
         )
 
     def _new_reports(
@@ -259,14 +261,15 @@ class Delivery:
 
     # -- the way of a request -------------------------------------------------------------------------------------
 
-    async def deliver(self, request: DeliveryRequest) -> DeliveryResult:
+    async def deliver(self, request: DeliveryRequest, settle: Settle | None = None) -> DeliveryResult:
         """
         Try to deliver; every recipient has its outcome settled when this returns.
 
+        :param settle: settles outcomes in place of :attr:`settlement`, or beside it; None: that does.
         :raises Exception: what settling or reading the content raises; the postmaster is told, if he wants to be.
         """
         try:
-            return await self.agent.deliver(request, self.settlement.settle)
+            return await self.agent.deliver(request, settle or self.settlement.settle)
         except (CancelledError, CorruptQueueFile):
             raise
         except Exception as why:

@@ -19,6 +19,7 @@ from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.channel import Channel, SessionOver
 from smtpclient.smtp.chunking import ChunkedTransaction
 from smtpclient.smtp.order import Order
+from smtpclient.smtp.probe import ProbeTransaction
 from smtpclient.smtp.reply import Reply
 from smtpclient.smtp.settings import DialogueSettings, Grouping
 from smtpclient.smtp.transaction import Transaction
@@ -221,9 +222,8 @@ class Session:
     ) -> Transaction:
         self._mails += 1
         in_chunks = self._settings.use_bdat and not self._settings.lmtp and "CHUNKING" in self.capabilities
-        transaction = (ChunkedTransaction if in_chunks else Transaction)(
-            self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content
-        )
+        kind = ProbeTransaction if envelope.is_probe else ChunkedTransaction if in_chunks else Transaction
+        transaction = kind(self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content)
         transaction.learn = self._learn
         if self.delay_dot is not None and waited >= self._settings.pix.threshold:
             transaction.delay_dot = self.delay_dot

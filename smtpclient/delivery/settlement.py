@@ -13,6 +13,9 @@ For each outcome, in this order:
 
 What needs no record goes first, so that nothing stands between a server's yes and its mark.
 
+A probe (``sendmail -bv``, verify(8)) asks only whether a recipient is accepted: whatever the answer, it is recorded,
+and the recipient is done.
+
 So at any crash every recipient is delivered, or still queued, or recorded for a report. ``soft_bounce`` turns
 failures into deferrals before anything else.
 
@@ -85,16 +88,19 @@ class Settlement:
         expire now, for the report would not name it.
         """
         envelope = request.envelope
-        to_record = [*filter(_wants_record, outcomes)]
+        wants_record = _always if envelope.is_traced else _wants_record
+        to_record = [*filter(wants_record, outcomes)]
         if not to_record:
             self._finish(envelope, outcomes, recorded=False)
             return outcomes
         # A crash while others are recorded must not send again what has been sent.
-        settled = [*filterfalse(_wants_record, outcomes)]
+        settled = [*filterfalse(wants_record, outcomes)]
         self._finish(envelope, settled, recorded=False)
         # All at once: records that arrive while the disk is busy share one trip to it.
         under_way = [Deferred.fromCoroutine(self._record(envelope, outcome)) for outcome in to_record]
         recorded = [await record for record in under_way]
+        if envelope.is_probe:
+            return self._finish_probe(envelope, recorded)
         self._finish(envelope, [outcome for outcome, _ in recorded], recorded=True)
         return settled + [outcome for outcome, is_recorded in recorded if is_recorded]
 
@@ -113,13 +119,26 @@ class Settlement:
         for outcome in settled:
             self._subscribers.publish(envelope, outcome)
 
+    def _finish_probe(self, envelope: Envelope, recorded: Sequence[tuple[Outcome, bool]]) -> Sequence[Outcome]:
+        """Log, mark and tell of who has an answer: a probe is not tried again, so that one is enough."""
+        for outcome, _ in recorded:
+            word = "deliverable" if outcome.disposition is Disposition.SENT else "undeliverable"
+            self._maillog.info(self._process, line(outcome, word), envelope.queue_id)
+        answered = [outcome for outcome, is_recorded in recorded if is_recorded]
+        offsets = [outcome.recipient.offset for outcome in answered if outcome.recipient.offset >= 0]
+        if offsets:
+            self._mark_done(envelope, offsets)
+        for outcome in answered:
+            self._subscribers.publish(envelope, outcome)
+        return answered
+
     async def _record(self, envelope: Envelope, outcome: Outcome) -> tuple[Outcome, bool]:
         """Record one outcome with the service that it is for: what it has become, and whether that is on record."""
         if outcome.disposition is Disposition.SENT:
-            await self._try("trace", self._trace, envelope, outcome)
-            return outcome, True
+            is_recorded = await self._try("trace", self._trace, envelope, outcome)
+            return outcome, is_recorded or not envelope.is_probe
         if outcome.disposition is Disposition.BOUNCED:
-            if self._soft_bounce:
+            if self._soft_bounce and not envelope.is_probe:
                 outcome = _deferred(outcome, "4" + outcome.status[1:], outcome.reason)
             elif await self._try("bounce", self._bounce, envelope, outcome):
                 return outcome, True
@@ -139,7 +158,8 @@ class Settlement:
             await service.append(envelope, outcome)
         except Exception as why:
             self._maillog.warning(name, f"cannot record <{outcome.recipient.address}>: {why}", envelope.queue_id)
-            self._log.failure("{queue_id}: the {name} service failed", queue_id=envelope.queue_id, name=name)
+            if not isinstance(why, OSError):
+                self._log.failure("{queue_id}: the {name} service failed", queue_id=envelope.queue_id, name=name)
             return False
         return True
 
@@ -155,6 +175,10 @@ class Settlement:
                 self._log.failure("{queue_id}: marking failed", queue_id=envelope.queue_id)
 
 
+def _always(_outcome: Outcome) -> bool:
+    return True
+
+
 def _wants_record(outcome: Outcome) -> bool:
     """All but a success that nobody wants to hear of, or that the next server reports (RFC 3461 section 5.2.2)."""
     if outcome.disposition is not Disposition.SENT:
@@ -168,8 +192,12 @@ def _deferred(outcome: Outcome, status: str, reason: str) -> Outcome:
     return outcome._replace(disposition=Disposition.DEFERRED, status=status, reason=reason)
 
 
-def line(outcome: Outcome) -> str:
-    """The log line of one recipient, without its queue id."""
+def line(outcome: Outcome, status: str = "") -> str:
+    """
+    The log line of one recipient, without its queue id.
+
+    :param status: what has become of it; empty: the disposition says.
+    """
     recipient, delays = outcome.recipient, outcome.delays
     original = used = ""
     if recipient.original and recipient.original.lower() != recipient.address.lower():
@@ -179,7 +207,7 @@ def line(outcome: Outcome) -> str:
     return (
         f"to=<{external(recipient.address)}>, {original}relay={outcome.relay}, {used}"
         f"delay={_seconds(delays.total)}, delays={'/'.join(map(_seconds, delays))}, "
-        f"dsn={outcome.status}, status={outcome.disposition} ({outcome.reason})"
+        f"dsn={outcome.status}, status={status or outcome.disposition} ({outcome.reason})"
     )
 
 

@@ -51,6 +51,11 @@ class TlsWish(enum.IntFlag):
     REQUIRED = 32  # REQUIRETLS
 
 
+# Bits of the attribute trace_flags.
+_PROBES = 0x300  # verify(8), sendmail -bv
+_TRACED = 0x2700  # and sendmail -v, and who was warned of a delay
+
+
 class Recipient(NamedTuple):
     """
     One recipient of one message.
@@ -105,6 +110,20 @@ class Envelope(NamedTuple):
     full_name: str = ""
     attributes: Mapping[str, str] = MappingProxyType({})
     tls: TlsWish = TlsWish(0)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it only asks if its recipients are accepted (``sendmail -bv``, verify(8)): nothing is sent."""
+        return "trace_flags" in self.attributes and self._has_trace_flag(_PROBES)
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether somebody hears of every delivery: a probe, ``sendmail -v``, a sender who was warned of a delay."""
+        return "trace_flags" in self.attributes and self._has_trace_flag(_TRACED)
+
+    def _has_trace_flag(self, wanted: int) -> bool:
+        flags = self.attributes["trace_flags"]
+        return len(flags) < 10 and flags.isdecimal() and bool(int(flags) & wanted)
 
 
 class QueuedMessage(NamedTuple):

@@ -8,7 +8,7 @@ Every recipient of the message is, at the end, exactly one of these:
 
 ===========  ======================================================================================
 sent         marked done in the queue file
-bounced      recorded for the sender's report and marked done
+bounced      recorded for the sender's report and marked done; so is a probe, whatever the answer
 deferred     the reason is recorded in the defer journal; still to be delivered
 held back    not tried: its destination has more than its share of the active queue
 unsettled    not tried to the end: the delivery was broken off or failed in a way that nobody foresaw
@@ -31,7 +31,7 @@ class Tally(NamedTuple):
 
     :param fresh: nothing was recorded of this message before: it had never been tried.
     :param expire: the operator wants it given up, whatever its age.
-    :param success_wanted: some recipient was delivered whose sender wants to hear of it.
+    :param success_wanted: some recipient was delivered whose sender wants to hear of it, or of every delivery.
     :param held_back_until: when the recipients that were held back may be tried, seconds since the epoch; zero
         where there are none.
     :param corrupt: what is wrong with the queue file, where a delivery could not read it to the end.
@@ -142,15 +142,15 @@ class ActiveMessage:
                 # Most say nothing, and the flag's own operators cost more than all the rest here.
                 if outcome.recipient.notify and outcome.recipient.notify & Notify.SUCCESS:
                     self.success_wanted = True
-            elif outcome.disposition is Disposition.BOUNCED:
+            elif outcome.disposition is Disposition.BOUNCED or self.message.envelope.is_probe:
                 self.bounced += 1
             else:
                 self.deferred += 1
 
     def tally(self) -> Tally:
         """What became of it, as a value."""
-        # "sendmail -v" asks for a report of every delivery, whatever the recipients' NOTIFY says.
-        traced = "trace_flags" in self.message.envelope.attributes and self.sent > 0
+        # "sendmail -v" asks for a report of every attempt, whatever it comes to and the recipients' NOTIFY says.
+        traced = self.message.envelope.is_traced
         return Tally(
             self.message,
             fresh=self.fresh,

@@ -62,6 +62,7 @@ class Spool:
     :param minimum_free: what has to be left on the file system for a new message to be taken, bytes; 0: anything.
     :param warn_after: seconds after which the sender of a new message is to be warned of a delay; 0: never.
     :param room: how much of the files whose envelopes are read is kept in memory until their content is, bytes.
+    :param beside_postfix: Postfix's master runs on the directory, without a queue manager: ``maildrop/`` is its own.
     """
 
     def __init__(
@@ -78,8 +79,9 @@ class Spool:
         minimum_free: int = 0,
         warn_after: float = 0.0,
         room: int = ROOM,
+        beside_postfix: bool = False,
     ) -> None:
-        self._files = files
+        self._files, self.beside_postfix = files, beside_postfix
         self._clock = clock
         self._maillog = maillog
         self._folders = Folders(files, directory, hash_names, hash_depth, owner)
@@ -106,14 +108,13 @@ class Spool:
         """
         Make the directory fit for use and take it over.
 
-        Makes missing folders, takes the instance lock, removes what was left without a name, moves ``active/`` back
-        to ``incoming/``.
+        Makes missing folders, takes the lock, removes what was left without a name, empties ``active/`` again.
 
         :raises SpoolError: in words for the operator: missing, not a directory, read-only, in use by another process.
         """
         try:
             self._folders.make()
-            self._lock = InstanceLock(self._files, self.directory)
+            self._lock = InstanceLock(self._files, self.directory, self.beside_postfix)
             now = self._clock.seconds()
             remove_stale(self._files, self._folders, self._maillog, now)
             reclaim_active(self._files, self._folders, self._maillog, now)
@@ -127,13 +128,14 @@ class Spool:
 
     def take_back_requeued(self) -> int:
         """Move what ``postsuper -r`` has put into ``maildrop/`` to ``incoming/``; how many there were."""
-        return take_back_requeued(self._files, self._folders, self._maillog, self._clock.seconds())
+        now = self._clock.seconds()
+        return 0 if self.beside_postfix else take_back_requeued(self._files, self._folders, self._maillog, now)
 
     def close(self) -> None:
         """Let another process take the directory over; more calls do no harm."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
     # New messages.
 
@@ -337,8 +339,7 @@ class Spool:
         """
         while queue := self.find(queue_id):
             path = self._folders.path(queue, queue_id)
-            found = self._folders.stat(path)
-            if found is not None:
+            if (found := self._folders.stat(path)) is not None:
                 with suppress(FileNotFoundError):
                     self._files.chmod(path, stat.S_IMODE(found.st_mode) | 0o010)
                     return True
@@ -384,8 +385,7 @@ class Spool:
         try:
             return self._files.open(path, os.O_RDWR), path
         except FileNotFoundError:
-            queue = self.find(queue_id)
-            if queue is None:
+            if (queue := self.find(queue_id)) is None:
                 raise
             path = self._folders.path(queue, queue_id)
             return self._files.open(path, os.O_RDWR), path

@@ -45,6 +45,7 @@ PATIENCE = 10.0  # seconds; Postfix's own clients give up after trigger_timeout,
 LONGEST = 512  # bytes; there are five letters to say
 DOORS = ("qmgr", "pickup")
 
+_NOTHING = (0, 0)  # no file's device and inode
 _LONGEST_PATH = 107  # sun_path holds 108 bytes, one of them the NUL
 
 
@@ -126,7 +127,7 @@ class Doors:
 
     def __init__(self, trigger: Trigger) -> None:
         self._trigger = trigger
-        self._ports: list[tuple[IListeningPort, str]] = []
+        self._ports: list[tuple[IListeningPort, str, tuple[int, int]]] = []
         self._folders: list[int] = []
 
     def open(self, reactor: IReactorUNIX, path: str) -> None:
@@ -145,15 +146,25 @@ class Doors:
             port = reactor.listenUNIX(reachable, self._trigger, mode=0o666)
         except CannotListenError as error:
             raise TriggerError(f"{path}: cannot listen: {error.socketError}") from error
-        self._ports.append((port, reachable))
+        self._ports.append((port, reachable, _identity(reachable)))
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether another program listens in our place; it only has to make its socket anew."""
+        return any(_identity(reachable) not in (_NOTHING, ours) for _, reachable, ours in self._ports)
 
     async def close(self) -> None:
-        """Stop listening and remove the sockets."""
+        """Stop listening and remove the sockets, but for one that is another program's."""
         self._trigger.close()
         while self._ports:
-            port, reachable = self._ports.pop()
+            port, reachable, ours = self._ports.pop()
+            others = reachable + ".aside" if _identity(reachable) not in (_NOTHING, ours) else ""
+            if others:
+                os.rename(reachable, others)
             _put_back(reachable)
             await cast("Deferred[object]", maybeDeferred(port.stopListening))
+            if others:
+                os.rename(others, reachable)
         while self._folders:
             os.close(self._folders.pop())
 
@@ -221,6 +232,15 @@ def _within_reach(path: str) -> Iterator[str]:
         yield reachable
     finally:
         os.close(folder)
+
+
+def _identity(reachable: str) -> tuple[int, int]:
+    """Which file this is: the same name may be another one's later."""
+    try:
+        found = os.lstat(reachable)
+    except OSError:
+        return _NOTHING
+    return found.st_dev, found.st_ino
 
 
 def _put_back(reachable: str) -> None:

@@ -108,13 +108,17 @@ def encode(entry: Entry) -> bytes:
         *((("mta_type", entry.mta_type), ("mta_mname", entry.mta)) if entry.mta else ()),
         ("reason", reason),
     ]
-    lines = [b"", b"<%b>: %b" % (_line(address), _line(reason))]
-    lines += [b"%b=%b" % (name.encode(), _line(value)) for name, value in pairs if value]
+    lines = [b"", b"<%b>: %b" % (one_line(address), one_line(reason))]
+    lines += [b"%b=%b" % (name.encode(), one_line(value)) for name, value in pairs if value]
     return b"\n".join(lines) + b"\n\n"
 
 
-def _line(text: str) -> bytes:
-    """Text that stays within its line; bytes that are not UTF-8 are kept, for an address is what it is."""
+def one_line(text: str) -> bytes:
+    """
+    Text that stays within its line; bytes that are not UTF-8 are kept, for an address is what it is.
+
+    :raises UnicodeEncodeError: for text that is not safe and never was bytes.
+    """
     return _CONTROL.sub(b"?", addresses.to_bytes(text))
 
 

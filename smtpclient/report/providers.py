@@ -8,6 +8,7 @@ Report services by name: built in, or from somebody's package.
 ``log``             a line in the mail log, no reports
 ``command:PROGRAM`` a program is run for each event, with JSON on its standard input
 ``url:URL``         JSON is posted to a URL for each event
+``postfix``         Postfix's bounce(8), defer(8) and trace(8), running on the same queue directory
 =================== ============================================================================================
 
 Another name is looked for among the plugins: objects in the modules of ``twisted/plugins/`` that provide
@@ -16,7 +17,7 @@ Another name is looked for among the plugins: objects in the modules of ``twiste
 Promises: an unknown name is refused with the names that there are; what a plugin makes is checked against its
 interface before mail depends on it; a plugin cannot take a built-in name.
 
-Does not: know Postfix's own daemons as services; who composes may pass further makers.
+Does not: know every service there is; who composes may pass further makers.
 """
 
 from collections.abc import Callable, Sequence
@@ -128,6 +129,21 @@ def _url(arguments: str, surroundings: Surroundings) -> Listener:
     return UrlListener(arguments, surroundings.reactor, surroundings.clock)
 
 
+def _postfix(kind: str) -> Callable[[str, Surroundings], object]:
+    def build(arguments: str, surroundings: Surroundings) -> object:
+        # What it takes to speak with Postfix's daemons, only for those who have them.
+        from smtpclient.postfix.reports import at_a_queue  # noqa: PLC0415
+
+        if arguments:
+            raise ValueError(f"postfix:{arguments}: the service postfix takes no arguments; write postfix")
+        spool, clock = surroundings.spool, surroundings.clock
+        fast_flush = bool(surroundings.parameters.text("fast_flush_domains"))
+        journal = Journal(spool, surroundings.files, clock)
+        return at_a_queue(kind, surroundings.reactor, clock, spool.directory, journal, fast_flush)
+
+    return build
+
+
 def _outside(kind: str, listener: Callable[[str, Surroundings], Listener]) -> Callable[[str, Surroundings], object]:
     def build(arguments: str, surroundings: Surroundings) -> object:
         listening, clock = listener(arguments, surroundings), surroundings.clock
@@ -148,6 +164,7 @@ BUILT_IN: tuple[BuiltIn, ...] = tuple(
         BuiltIn(kind, "log", _outside(kind, _log)),
         BuiltIn(kind, "command", _outside(kind, _command)),
         BuiltIn(kind, "url", _outside(kind, _url)),
+        BuiltIn(kind, "postfix", _postfix(kind)),
     )
 )
 

@@ -222,9 +222,13 @@ class Transaction:
         if reply.category == 2:
             if self.learn is not None:
                 self.learn(Stage.RCPT, reply)
-            self._accepted.append(index)
+            self._accept(index, reply)
         else:
             self.verdicts[index] = verdict.said(self._peer, reply, Stage.RCPT)
+
+    def _accept(self, index: int, _reply: Reply) -> None:
+        """The server takes mail for a recipient."""
+        self._accepted.append(index)
 
     async def _empty_message(self) -> bool:
         self.stage = Stage.DOT

@@ -123,6 +123,12 @@ def sent(reply: Reply) -> Verdict:
     return Verdict(Disposition.SENT, reply.enhanced or "2.0.0", words, words, Stage.DOT.command)
 
 
+def accepted(reply: Reply) -> Verdict:
+    """A recipient was accepted, and that is all that was asked."""
+    words = reply.one_line
+    return Verdict(Disposition.SENT, reply.enhanced or "2.1.5", words, words, Stage.RCPT.command)
+
+
 def said(peer: Peer, reply: Reply, stage: Stage) -> Verdict:
     """A command of the mail transaction was refused."""
     disposition, status = _refusal(reply)

@@ -14,6 +14,9 @@ from smtpclient.config.parameters import ConfigurationError
 from smtpclient.config.tables import Tables
 from smtpclient.dns import message
 from smtpclient.mail.envelope import NewMessage, Notify, Recipient
+from smtpclient.postfix.attributes import WireError
+from smtpclient.postfix.groups import TraceFlags
+from smtpclient.postfix.request import RequestReader
 from smtpclient.queue import queuefile
 from smtpclient.queue.content import SpoolContent
 from smtpclient.queue.queuefile import CorruptQueueFile
@@ -22,6 +25,7 @@ from smtpclient.smtp.content import WireEncoder
 from smtpclient.smtp.content_changes import ContentChanges, MessageFilter, Unsendable
 from smtpclient.smtp.generic import GenericMaps
 from smtpclient.smtp.reply import ReplyParser, ReplyTooLong
+from tests.postfix.queue_manager import request
 from tests.queue.disk import DirectFiles
 
 
@@ -126,6 +130,18 @@ def _queue_files() -> list[bytes]:
     return [b"".join(queuefile.build(each, 1_800_000_000.0, 1.0).blocks()) for each in (plain, rich)]
 
 
+def _delivery_requests(data: bytes) -> None:
+    reader = RequestReader()
+    try:
+        for start in range(0, len(data), 11):
+            found = reader.feed(data[start : start + 11])
+            if found is not None:
+                assert found.recipients and found.envelope.size >= 0
+                assert TraceFlags.of(found.envelope) in TraceFlags(0x2700)
+    except WireError:
+        return
+
+
 _ANSWER = bytes.fromhex(
     "123481800001000200000000036162630474657374 00000f0001".replace(" ", "")
     + "c00c000f00010000012c0009000a046d783031c00c"
@@ -168,6 +184,12 @@ TARGETS = (
             b"\nContent-Transfer-Encoding: binary\n\n\xc3\xa4= \n",
         ),
         _changes,
+    ),
+    Target(
+        "delivery requests",
+        tuple(f"smtpclient.postfix.{name}" for name in ("attributes", "groups", "request")),
+        (request(Recipient("a@b", "c@b", 500, "rfc822;c@b", Notify.SUCCESS), Recipient("d@b"), flags=0x7303),),
+        _delivery_requests,
     ),
     Target("content", ("smtpclient.smtp.content",), (b".x\n..\n" + b"y" * 100 + b"\n.\n", b"\r\n.\r\n"), _content),
 )

@@ -136,10 +136,12 @@ class PrivatePostfix:
         self.set(parameters)
 
     def set(self, parameters: Mapping[str, str]) -> None:
-        """Add settings to main.cf."""
+        """Put settings into main.cf, in place of those of the same name."""
         path = self.etc + "/main.cf"
-        with open(path, "a") as file:
-            file.writelines([f"{name} = {value}\n" for name, value in parameters.items()])
+        with open(path) as file:
+            kept = [line for line in file if line.partition("=")[0].strip() not in parameters]
+        with open(path, "w") as file:
+            file.writelines([*kept, *(f"{name} = {value}\n" for name, value in parameters.items())])
         os.utime(path, (0, 0))  # every program waits until the file has not just been written
 
     def start(self, services: str, ports: Sequence[int] = ()) -> None:
@@ -165,7 +167,7 @@ class PrivatePostfix:
             time.sleep(0.05)
 
     def _listens(self, ports: Sequence[int]) -> bool:
-        if not os.path.exists(self.queue + "/public/cleanup"):
+        if not all(map(os.path.exists, self._sockets())):
             return False
         for port in ports:
             try:
@@ -173,6 +175,13 @@ class PrivatePostfix:
             except OSError:
                 return False
         return True
+
+    def _sockets(self) -> list[str]:
+        """Where its services listen, but for those on ports."""
+        with open(self.etc + "/master.cf") as file:
+            words = [line.split() for line in file if not line.startswith((" ", "\t", "#")) and line.strip()]
+        local = [each for each in words if each[1] != "inet"]
+        return [f"{self.queue}/{'public' if each[2] == 'n' else 'private'}/{each[0]}" for each in local]
 
     def stop(self) -> None:
         """Stop it and all its daemons; more calls do no harm."""
@@ -184,8 +193,8 @@ class PrivatePostfix:
             except subprocess.TimeoutExpired:
                 master.kill()
                 master.wait()
-            if os.path.exists(self.queue + "/public/cleanup"):
-                os.unlink(self.queue + "/public/cleanup")
+            for path in filter(os.path.exists, self._sockets()):
+                os.unlink(path)
 
     def remove(self) -> None:
         """Stop it and leave nothing of it."""

@@ -31,11 +31,22 @@ class RecordingSink(ThreadedServer):
 
     :param ehlo: what it answers to EHLO.
     :ivar transactions: what has been delivered, in order.
+    :ivar sessions: how many there have been.
+    :ivar greetings: by what words they were opened.
+    :ivar xforwarded: the arguments of XFORWARD.
+    :ivar arrived: set when a message has come to its final dot.
+    :ivar may_answer: as long as it is not set, the final dot is not answered, and the message does not count.
     """
 
     def __init__(self, address: str = "127.0.0.1", ehlo: bytes = _EHLO) -> None:
         self.transactions: list[Transaction] = []
         self._ehlo = ehlo
+        self.sessions = 0
+        self.greetings: set[str] = set()
+        self.xforwarded: list[str] = []
+        self.arrived = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self._news = threading.Condition()
         super().__init__(address)
 
@@ -44,25 +55,43 @@ class RecordingSink(ThreadedServer):
         with self._news:
             return self._news.wait_for(lambda: len(self.transactions) >= count, timeout)
 
+    def opinion(self, address: str) -> bytes:
+        """The reply to a recipient: no to who begins with ``no``, later to who begins with ``later``."""
+        if address.startswith("no"):
+            return b"550 5.1.1 unknown\r\n"
+        return b"450 4.2.1 busy\r\n" if address.startswith("later") else b"250 2.1.5 Ok\r\n"
+
     def talk(self, session: socketserver.StreamRequestHandler) -> None:
         """Talk until the client says QUIT or goes away."""
+        with self._news:
+            self.sessions += 1
         session.wfile.write(_GREETING)
         current = Transaction("")
-        while line := session.rfile.readline():
+        while line := self._line(session):
             verb, _, argument = line.decode("utf-8", "replace").rstrip("\r\n").partition(" ")
             reply = b"250 2.0.0 Ok\r\n"
             match verb.upper():
-                case "EHLO":
+                case "EHLO" | "LHLO":
+                    self.greetings.add(verb)
                     reply = self._ehlo
+                case "XFORWARD":
+                    self.xforwarded.append(argument)
                 case "MAIL":
                     current = Transaction(argument)
                 case "RCPT":
-                    current.recipients.append(argument)
+                    reply = self.opinion(address_of(argument))
+                    if reply.startswith(b"2"):
+                        current.recipients.append(argument)
+                case "DATA" if not current.recipients:
+                    reply = b"554 5.5.1 nobody there\r\n"
                 case "DATA":
                     session.wfile.write(b"354 Go on\r\n")
                     try:
                         current.wire = _read_message(session)
                     except ConnectionError:
+                        return
+                    self.arrived.set()
+                    if not self.may_answer.wait(60):
                         return
                     with self._news:
                         self.transactions.append(current)
@@ -71,6 +100,14 @@ class RecordingSink(ThreadedServer):
                     session.wfile.write(b"221 2.0.0 Bye\r\n")
                     return
             session.wfile.write(reply)
+
+    @staticmethod
+    def _line(session: socketserver.StreamRequestHandler) -> bytes:
+        """The next line; nothing where the client has gone, however it went."""
+        try:
+            return session.rfile.readline()
+        except ConnectionError:
+            return b""
 
 
 def _read_message(session: socketserver.StreamRequestHandler) -> bytes:

@@ -5,6 +5,7 @@ A server in threads of its own, for tests that wait without a reactor.
 import socketserver
 import threading
 from abc import ABC, abstractmethod
+from contextlib import suppress
 
 
 class ThreadedServer(ABC):
@@ -22,7 +23,8 @@ class ThreadedServer(ABC):
 
             def handle(self) -> None:
                 """Talk until either end has had enough."""
-                server.talk(self)
+                with suppress(ConnectionError):  # the client has gone, which is no fault of the server
+                    server.talk(self)
 
         class Server(socketserver.ThreadingTCPServer):
             """Many connections."""

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import socket
+from contextlib import chdir as _inside
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -64,6 +66,34 @@ class InstanceLockTests(SynchronousTestCase):
         self.addCleanup(files.close, fd)
         self.assertRaises(BlockingIOError, files.flock, fd, exclusive=True)
         self.assertEqual(files.pread(fd, 10, 0), b"")
+
+    def _run_master(self) -> None:
+        """Hold the lock of Postfix's master."""
+        files = DirectFiles()
+        master = files.open(self.directory + "/pid/master.pid", os.O_RDWR | os.O_CREAT)
+        self.addCleanup(files.close, master)
+        files.flock(master, exclusive=True)
+
+    def test_beside_postfix(self) -> None:
+        """Beside a master without a queue manager the directory can be taken, once."""
+        self._run_master()
+        lock = InstanceLock(DirectFiles(), self.directory, beside_postfix=True)
+        self.addCleanup(lock.release)
+        error = self.assertRaises(SpoolError, InstanceLock, DirectFiles(), self.directory, beside_postfix=True)
+        self.assertIn("smtpclient.lock", str(error))
+
+    def test_beside_queue_manager(self) -> None:
+        """Beside a master that has a queue manager it is refused, in words that say what to do, and no lock is left."""
+        self._run_master()
+        os.makedirs(self.directory + "/public")
+        path = self.directory + "/public/qmgr"
+        with socket.socket(socket.AF_UNIX) as listener:
+            with _inside(os.path.dirname(path)):
+                listener.bind("qmgr")
+            listener.listen()
+            error = self.assertRaises(SpoolError, InstanceLock, DirectFiles(), self.directory, beside_postfix=True)
+        self.assertIn("take the line of qmgr out of Postfix's master.cf", str(error))
+        InstanceLock(DirectFiles(), self.directory, beside_postfix=True).release()
 
     def test_disk_error(self) -> None:
         """A disk error rises as such, and leaves no lock."""

@@ -147,6 +147,20 @@ class DoorTests(TestCase):
         self.assertTrue(await deferToThread(poke, self.spool, "WD"))
         self.assertEqual({"W", "D"}, await self.heard())
 
+    async def test_taken_over(self) -> None:
+        """Another program that makes the socket anew is noticed, and has it still when the doors are closed."""
+        doors = await self.opened()
+        self.assertFalse(doors.taken_over)
+        os.unlink(self.socket_path())
+        self.assertFalse(doors.taken_over)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(self.socket_path())
+            other.listen()
+            self.assertTrue(doors.taken_over)
+            await doors.close()
+            self.assertTrue(poke(self.spool))
+        self.assertEqual(["qmgr"], os.listdir(os.path.join(self.spool, "public")))
+
     async def test_everybody_who_reaches_the_folder_may_ring(self) -> None:
         """The sockets' mode is 0666: the folder's mode decides, as with Postfix."""
         await self.opened()

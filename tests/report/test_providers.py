@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from smtpclient.config.parameters import Parameters
 from smtpclient.interfaces import IBounceService, IReportServiceMaker
+from smtpclient.postfix.reports import PostfixBounces, PostfixDeferrals, PostfixTraces
 from smtpclient.report.bounce import QueueBounces
 from smtpclient.report.defer import QueueDeferrals
 from smtpclient.report.outside import OutsideBounces, OutsideDeferrals, OutsideDeliveries
@@ -76,16 +77,17 @@ class BuiltIn(ProviderTests):
         """Each name makes each kind of service, and what it makes is one."""
         found = {}
         for kind in KINDS:
-            for name in ("queue", "log", "command:cat", "url:http://127.0.0.1:9/"):
+            for name in ("queue", "log", "command:cat", "url:http://127.0.0.1:9/", "postfix"):
                 service = self.make(kind, name)
                 verifyObject(KINDS[kind], service)
                 found[kind, name.partition(":")[0]] = type(service)
         outside = {"bounce": OutsideBounces, "defer": OutsideDeferrals, "trace": OutsideDeliveries}
         queue = {"bounce": QueueBounces, "defer": QueueDeferrals, "trace": QueueTraces}
+        postfix = {"bounce": PostfixBounces, "defer": PostfixDeferrals, "trace": PostfixTraces}
         expected = {
-            (kind, name): queue[kind] if name == "queue" else outside[kind]
+            (kind, name): {"queue": queue, "postfix": postfix}.get(name, outside)[kind]
             for kind in KINDS
-            for name in ("queue", "log", "command", "url")
+            for name in ("queue", "log", "command", "url", "postfix")
         }
         self.assertEqual(found, expected)
 
@@ -112,11 +114,12 @@ class BuiltIn(ProviderTests):
     def test_arguments_that_make_no_sense(self) -> None:
         """Arguments are checked at the start, and the answer names them."""
         self.assertEqual(
-            {name: self.refusal("bounce", name) for name in ("queue:x", "log:x", "command:", "url:x")},
+            {name: self.refusal("bounce", name) for name in ("queue:x", "log:x", "command:", "url:x", "postfix:x")},
             {
                 "queue:x": "queue:x: the service queue takes no arguments; write queue",
                 "log:x": "log:x: the service log takes no arguments; write log",
                 "command:": "command: a program is missing; write command:/path/to/program",
+                "postfix:x": "postfix:x: the service postfix takes no arguments; write postfix",
                 "url:x": "url:x is no URL that can be posted to; write url:https://host/path",
             },
         )
@@ -124,7 +127,8 @@ class BuiltIn(ProviderTests):
     def test_unknown_name(self) -> None:
         """A name that nobody knows is refused with those that there are."""
         self.assertEqual(
-            self.refusal("trace", "kwueue"), "there is no trace service 'kwueue'; there are command, log, queue, url"
+            self.refusal("trace", "kwueue"),
+            "there is no trace service 'kwueue'; there are command, log, postfix, queue, url",
         )
 
     def test_close(self) -> None:
@@ -218,7 +222,7 @@ class Installed(SynchronousTestCase):
         self.assertEqual(
             ran.stdout.splitlines(),
             [
-                "['command', 'log', 'queue', 'table', 'url'] ['command', 'log', 'queue', 'url']",
+                "['command', 'log', 'postfix', 'queue', 'table', 'url'] ['command', 'log', 'postfix', 'queue', 'url']",
                 "table:relative: write the absolute path of the table, as in table:/var/lib/bounces.tsv",
             ],
         )

@@ -1,0 +1,1 @@
+"""Tests of speaking with Postfix's daemons."""
