@@ -51,9 +51,25 @@ class TlsWish(enum.IntFlag):
     REQUIRED = 32  # REQUIRETLS
 
 
-# Bits of the attribute trace_flags.
-_PROBES = 0x300  # verify(8), sendmail -bv
-_TRACED = 0x2700  # and sendmail -v, and who was warned of a delay
+TRACE_FLAGS = "trace_flags"
+"""The attribute of an envelope that says what is to be traced; in queue files it is an ``A`` record of this name."""
+
+
+class TraceFlags(enum.IntFlag):
+    """Why a delivery is made, where that is not to deliver, and what is to be recorded of it beside the usual."""
+
+    VERIFY = 0x100  # a probe of verify(8): it is told, nothing is sent
+    PROBE = 0x200  # a probe of ``sendmail -bv``: the sender is told, nothing is sent
+    RECORD = 0x400  # ``sendmail -v``: the sender hears of every recipient
+    RECORD_LATER = 0x2000  # the sender was warned of a delay, and hears of the success
+
+    @classmethod
+    def known(cls, flags: int) -> "TraceFlags":
+        """Those among the flags of a delivery request, or of a message."""
+        return cls(flags & 0x2700)
+
+
+_PROBES = TraceFlags.VERIFY | TraceFlags.PROBE
 
 
 class Recipient(NamedTuple):
@@ -114,16 +130,18 @@ class Envelope(NamedTuple):
     @property
     def is_probe(self) -> bool:
         """Whether it only asks if its recipients are accepted (``sendmail -bv``, verify(8)): nothing is sent."""
-        return "trace_flags" in self.attributes and self._has_trace_flag(_PROBES)
+        return TRACE_FLAGS in self.attributes and bool(self.trace_flags & _PROBES)
 
     @property
     def is_traced(self) -> bool:
         """Whether somebody hears of every delivery: a probe, ``sendmail -v``, a sender who was warned of a delay."""
-        return "trace_flags" in self.attributes and self._has_trace_flag(_TRACED)
+        return TRACE_FLAGS in self.attributes and bool(self.trace_flags)
 
-    def _has_trace_flag(self, wanted: int) -> bool:
-        flags = self.attributes["trace_flags"]
-        return len(flags) < 10 and flags.isdecimal() and bool(int(flags) & wanted)
+    @property
+    def trace_flags(self) -> TraceFlags:
+        """What is to be traced; what is no number asks for nothing."""
+        flags = self.attributes.get(TRACE_FLAGS, "")
+        return TraceFlags.known(int(flags) if len(flags) < 10 and flags.isascii() and flags.isdecimal() else 0)
 
 
 class QueuedMessage(NamedTuple):

@@ -9,38 +9,11 @@ could pass for another line; a number that has unknown bits is read without them
 Does not: decide anything.
 """
 
-import enum
-import re
 from typing import NamedTuple
 
-from smtpclient.mail.envelope import Envelope, Notify, Recipient
+from smtpclient.mail.envelope import Notify, Recipient
 from smtpclient.postfix.attributes import Fields, Long, Pair
 from smtpclient.report.entry import NO_REASON, Entry, one_line
-
-TRACE_FLAGS = "trace_flags"
-"""The attribute of an envelope that says what is to be traced; in queue files it is an ``A`` record of this name."""
-
-_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
-
-
-class TraceFlags(enum.IntFlag):
-    """Why a delivery is made, where that is not to deliver, and what is to be recorded of it beside the usual."""
-
-    VERIFY = 0x100  # a probe of verify(8): it is told, nothing is sent
-    PROBE = 0x200  # a probe of ``sendmail -bv``: the sender is told, nothing is sent
-    RECORD = 0x400  # ``sendmail -v``: the sender hears of every recipient
-    RECORD_LATER = 0x2000  # the sender was warned of a delay, and hears of the success
-
-    @classmethod
-    def of(cls, envelope: Envelope) -> "TraceFlags":
-        """Those of a message; what is no number counts for nothing."""
-        text = envelope.attributes.get(TRACE_FLAGS, "")
-        return cls.known(int(text) if _NUMBER.fullmatch(text) else 0)
-
-    @classmethod
-    def known(cls, flags: int) -> "TraceFlags":
-        """Those among the flags of a delivery request."""
-        return cls(flags & 0x2700)
 
 
 class DeliveryStatus(NamedTuple):

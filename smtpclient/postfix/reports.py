@@ -36,10 +36,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpclient.interfaces import IBounceService, IDeferService, IMessageContent, IRetractingService, ITraceService
-from smtpclient.mail.envelope import Envelope, Notify
+from smtpclient.mail.envelope import Envelope, Notify, TraceFlags
 from smtpclient.mail.outcome import Outcome
 from smtpclient.postfix.call import Caller, Unanswered
-from smtpclient.postfix.groups import TraceFlags
 from smtpclient.postfix.services import Report, Services, Verdict
 from smtpclient.report.entry import from_outcome
 from smtpclient.report.journal import Journal
@@ -61,18 +60,18 @@ class _PostfixReports:
         self._journal = journal
 
     async def _record(self, envelope: Envelope, outcome: Outcome, action: str) -> None:
-        flags = TraceFlags.of(envelope)
+        flags = envelope.trace_flags
         if flags & TraceFlags.RECORD:
             await self._trace(envelope, outcome, action)
         await self._services.record(self.kind, envelope.queue_id, from_outcome(outcome, action), flags)
 
     async def _trace(self, envelope: Envelope, outcome: Outcome, action: str) -> None:
         entry = from_outcome(outcome, action, f"delivery via {outcome.relay}: " if outcome.peer else "")
-        await self._services.record("trace", envelope.queue_id, entry, TraceFlags.of(envelope))
+        await self._services.record("trace", envelope.queue_id, entry, envelope.trace_flags)
 
     async def _probed(self, envelope: Envelope, outcome: Outcome, verdict: Verdict) -> bool:
         """Tell of a probe's outcome; whether it is one."""
-        flags = TraceFlags.of(envelope)
+        flags = envelope.trace_flags
         if flags & TraceFlags.VERIFY:
             await self._verified(outcome, verdict)
         elif flags & TraceFlags.PROBE:
@@ -88,7 +87,7 @@ class _PostfixReports:
 
     async def _report(self, report: Report, envelope: Envelope) -> None:
         if await self._journal.read(self.kind, envelope.queue_id):
-            await self._services.report(self.kind, report, envelope, TraceFlags.of(envelope))
+            await self._services.report(self.kind, report, envelope, envelope.trace_flags)
         else:
             self._journal.forget(self.kind, envelope.queue_id)
 
@@ -221,7 +220,7 @@ class PostfixTraces(_PostfixReports):
         if await self._probed(envelope, outcome, Verdict.DELIVERABLE):
             return
         wanted = Notify.SUCCESS in outcome.recipient.notify and not outcome.relayed_dsn
-        if wanted or TraceFlags.of(envelope) & _TRACED:
+        if wanted or envelope.trace_flags & _TRACED:
             await self._trace(envelope, outcome, "delivered" if outcome.final else "relayed")
 
     async def flush(self, envelope: Envelope, content: IMessageContent) -> None:

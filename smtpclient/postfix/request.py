@@ -16,10 +16,10 @@ import enum
 import struct
 from typing import NamedTuple
 
-from smtpclient.mail.envelope import Envelope, Recipient, Return, TlsWish, Utf8
+from smtpclient.mail.envelope import TRACE_FLAGS, Envelope, Recipient, Return, TlsWish, TraceFlags, Utf8
 from smtpclient.mail.outcome import SiteFailure
 from smtpclient.postfix.attributes import Fields, Parser, WireError, encode
-from smtpclient.postfix.groups import TRACE_FLAGS, DeliveryStatus, TraceFlags, status_pairs, take_recipient
+from smtpclient.postfix.groups import DeliveryStatus, status_pairs, take_recipient
 
 GREETING = encode([("protocol", "delivery_request_protocol")])
 """What the agent says as soon as it is connected."""

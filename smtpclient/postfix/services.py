@@ -20,10 +20,10 @@ the first report; a Postfix that wants the older name warns then of a malformed 
 import enum
 from collections.abc import Collection
 
-from smtpclient.mail.envelope import Envelope
+from smtpclient.mail.envelope import Envelope, TraceFlags
 from smtpclient.postfix.attributes import Pair, WireError, encode
 from smtpclient.postfix.call import Caller, Unanswered
-from smtpclient.postfix.groups import TraceFlags, from_entry, recipient_pairs, status_pairs
+from smtpclient.postfix.groups import from_entry, recipient_pairs, status_pairs
 from smtpclient.report.entry import Entry, one_line
 
 _REPORTING = "delivery_status_protocol"

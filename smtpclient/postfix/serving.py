@@ -26,6 +26,9 @@ from smtpclient.queue import descriptors
 SHARE = 0.9
 """How much of the time that the queue manager waits for an answer a delivery may take."""
 
+MARGIN = 5.0
+"""But so many seconds are left at least for what is to be recorded then, or half of the time where there is little."""
+
 MOST = 50
 """Deliveries at once before master is asked for another process, where it may have several."""
 
@@ -55,7 +58,8 @@ class Serving:
         fds = range(LISTEN, LISTEN + start.sockets)
         self._sockets = [ListeningSocket(reactor, fd, self._take) for fd in fds]
         self._status = StatusChannel(reactor, STATUS, start.generation, self._master_gone)
-        longest = settings.daemon_timeout * SHARE
+        patience = settings.daemon_timeout
+        longest = min(patience * SHARE, max(patience - MARGIN, patience / 2))
         self._watchdog = max(int(settings.daemon_timeout / 2), 4)
         self._visits = Visits(agent.answer, reactor, maillog, start.process, longest, self._left)
         self._tenure = Tenure(

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from smtpclient.interfaces import IMessageContent
-from smtpclient.mail.envelope import Notify, QueuedMessage
+from smtpclient.mail.envelope import TRACE_FLAGS, Notify, QueuedMessage
 from smtpclient.mail.outcome import Disposition, Outcome
 
 
@@ -129,7 +129,7 @@ class ActiveMessage:
             self.fresh
             and self.sent + delivered == len(self.message.recipients)
             and not self.success_wanted
-            and "trace_flags" not in self.message.envelope.attributes
+            and TRACE_FLAGS not in self.message.envelope.attributes
         )
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from smtpclient.interfaces import IContentReader, IMessageContent
-from smtpclient.mail.envelope import NewMessage, Notify, Recipient, Return, Utf8
+from smtpclient.mail.envelope import Envelope, NewMessage, Notify, Recipient, Return, TraceFlags, Utf8
 from smtpclient.mail.outcome import Delays, Disposition, Outcome, Peer
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from tests.mail.messages import MemoryContent, envelope, recipients
@@ -59,3 +59,22 @@ class Values(SynchronousTestCase):
         content = MemoryContent()
         verifyObject(IMessageContent, content)
         verifyObject(IContentReader, content.open())
+
+
+class TraceFlagsTests(SynchronousTestCase):
+    """What is to be traced."""
+
+    def flags(self, text: str) -> TraceFlags:
+        """Those of a message with this attribute."""
+        return Envelope("A", "", 0, 0, 0, 0, attributes={"trace_flags": text}).trace_flags
+
+    def test_of_a_message(self) -> None:
+        """A message says it with an attribute; what is no number, or no such flag, counts for nothing."""
+        self.assertEqual(
+            [self.flags(text) for text in ("512", "1027", "x", "", "-1", "9" * 5000)],
+            [TraceFlags.PROBE, TraceFlags.RECORD, *[TraceFlags(0)] * 4],
+        )
+
+    def test_none(self) -> None:
+        """A message without the attribute is to be delivered and nothing else."""
+        self.assertEqual(Envelope("A", "", 0, 0, 0, 0).trace_flags, TraceFlags(0))

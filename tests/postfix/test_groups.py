@@ -2,12 +2,11 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpclient.mail.envelope import Envelope, Notify, Recipient
+from smtpclient.mail.envelope import Notify, Recipient
 from smtpclient.mail.outcome import Disposition, Outcome, Peer
 from smtpclient.postfix.attributes import Fields, Pair, Parser, encode
 from smtpclient.postfix.groups import (
     DeliveryStatus,
-    TraceFlags,
     from_entry,
     recipient_pairs,
     status_pairs,
@@ -92,22 +91,3 @@ class StatusTests(SynchronousTestCase):
         status = DeliveryStatus("5.0.0", "smtp", "550 a\r\nb\0c", "dns", "mx", "failed", "said: a\nb")
         arrived = take_status(sent(status_pairs(status)))
         self.assertEqual((arrived.diagnostic, arrived.reason), ("550 a??b?c", "said: a?b"))
-
-
-class TraceFlagsTests(SynchronousTestCase):
-    """What is to be traced."""
-
-    def flags(self, text: str) -> TraceFlags:
-        """Those of a message with this attribute."""
-        return TraceFlags.of(Envelope("A", "", 0, 0, 0, 0, attributes={"trace_flags": text}))
-
-    def test_of_a_message(self) -> None:
-        """A message says it with an attribute; what is no number, or no such flag, counts for nothing."""
-        self.assertEqual(
-            [self.flags(text) for text in ("512", "1027", "x", "", "-1", "9" * 5000)],
-            [TraceFlags.PROBE, TraceFlags.RECORD, *[TraceFlags(0)] * 4],
-        )
-
-    def test_none(self) -> None:
-        """A message without the attribute is to be delivered and nothing else."""
-        self.assertEqual(TraceFlags.of(Envelope("A", "", 0, 0, 0, 0)), TraceFlags(0))

@@ -13,12 +13,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from smtpclient.mail.address import from_bytes
-from smtpclient.mail.envelope import Notify, QueuedMessage, Return, Utf8
+from smtpclient.mail.envelope import Notify, QueuedMessage, Return, TraceFlags, Utf8
 from smtpclient.mail.outcome import Outcome
 from smtpclient.observe.maillog import MailLog
 from smtpclient.postfix.attributes import encode as wire
 from smtpclient.postfix.call import Caller, Unanswered
-from smtpclient.postfix.groups import TraceFlags
 from smtpclient.postfix.services import Report, Services, Verdict
 from smtpclient.queue.spool import Spool
 from smtpclient.report.entry import EntryParser, encode, from_outcome

@@ -6,10 +6,9 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from smtpclient.mail.envelope import Envelope, Notify, QueuedMessage
+from smtpclient.mail.envelope import Envelope, Notify, QueuedMessage, TraceFlags
 from smtpclient.mail.outcome import Outcome
 from smtpclient.postfix.attributes import encode
-from smtpclient.postfix.groups import TraceFlags
 from smtpclient.postfix.reports import PostfixBounces, PostfixDeferrals, PostfixTraces
 from smtpclient.report.journal import Journal
 from tests.postfix.scripted_daemon import ScriptedDaemon
