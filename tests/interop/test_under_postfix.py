@@ -341,11 +341,11 @@ class UnderPostfixTests(SynchronousTestCase):
     def test_a_delivery_without_end(self) -> None:
         """The queue manager gets its answer before it loses its patience, and lives; the mail waits."""
         self.sink.may_answer.clear()
-        postfix = self.postfix(daemon_timeout="6s")
+        postfix = self.postfix(daemon_timeout="10s")
         postfix.begin()
         postfix.send("you@there.test")
         postfix.wait("to=<you@there.test>", "dsn=4.4.2", "status=deferred (the delivery was interrupted")
-        wait_until(lambda: not os.listdir(f"{postfix.queue}/active"), 20, "the message is deferred")
+        wait_until(lambda: not os.listdir(f"{postfix.queue}/active"), 60, "the message is deferred")
         self.assertEqual(postfix.lines("fatal"), [])
         self.sink.may_answer.set()
         postfix.retry()
