@@ -1,5 +1,6 @@
 """Deliveries to servers that were written elsewhere: aiosmtpd, and Postfix's smtp-sink."""
 
+import errno
 import os
 import pwd
 import shutil
@@ -165,8 +166,8 @@ class AgainstAiosmtpd(TestCase):
     def setUp(self) -> None:
         self.keeper = Keeper()
 
-    async def deliver(self, *addresses: str, content: Any = None, limit: int = 1000000, **mail: Any) -> list[str]:
-        """One delivery; what was kept is in ``self.keeper``."""
+    def controller(self, limit: int, attempts: int = 5) -> Controller:
+        """A server that listens; a port that nobody uses now may be somebody's a moment later."""
         controller = Controller(
             self.keeper,
             hostname="127.0.0.1",
@@ -175,7 +176,17 @@ class AgainstAiosmtpd(TestCase):
             enable_SMTPUTF8=True,
             data_size_limit=limit,
         )
-        controller.start()
+        try:
+            controller.start()
+        except OSError as why:
+            if why.errno != errno.EADDRINUSE or attempts == 1:
+                raise
+            return self.controller(limit, attempts - 1)
+        return controller
+
+    async def deliver(self, *addresses: str, content: Any = None, limit: int = 1000000, **mail: Any) -> list[str]:
+        """One delivery; what was kept is in ``self.keeper``."""
+        controller = self.controller(limit)
         self.addCleanup(controller.stop)
         world = SocketWorld({"a": controller.port})
         try:

@@ -13,9 +13,8 @@ from smtpclient.config import maincf
 from smtpclient.config.parameters import ConfigurationError
 from smtpclient.config.tables import Tables
 from smtpclient.dns import message
-from smtpclient.mail.envelope import NewMessage, Notify, Recipient
+from smtpclient.mail.envelope import NewMessage, Notify, Recipient, TraceFlags
 from smtpclient.postfix.attributes import WireError
-from smtpclient.postfix.groups import TraceFlags
 from smtpclient.postfix.request import RequestReader
 from smtpclient.queue import queuefile
 from smtpclient.queue.content import SpoolContent
@@ -137,7 +136,7 @@ def _delivery_requests(data: bytes) -> None:
             found = reader.feed(data[start : start + 11])
             if found is not None:
                 assert found.recipients and found.envelope.size >= 0
-                assert TraceFlags.of(found.envelope) in TraceFlags(0x2700)
+                assert found.envelope.trace_flags in TraceFlags(0x2700)
     except WireError:
         return
 

@@ -229,8 +229,9 @@ class UnderPostfixTests(SynchronousTestCase):
         postfix.reload()
         postfix.send("you@there.test", data=b"Subject: x\n\n" + b"line\n" * 20_000)
         postfix.wait("status=deferred")
-        (name,) = postfix.queued()
-        path = next(Path(postfix.queue).glob(f"deferred/*/{name}"))
+        wait_until(lambda: not os.listdir(f"{postfix.queue}/active"), 20, "the message has been put aside")
+        (path,) = (path for path in Path(postfix.queue).glob("deferred/*/*") if path.is_file())
+        name = path.name
         data = bytearray(path.read_bytes())
         data[data.index(b"N\x04line", 5000) + 60] = ord("Q")
         path.write_bytes(data)
