@@ -4,6 +4,7 @@ A Postfix of our own for tests: its configuration, queue and log in one temporar
 Nothing of the machine's own Postfix is touched. Needs root, for Postfix's daemons insist on it.
 """
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -193,8 +195,20 @@ class PrivatePostfix:
             except subprocess.TimeoutExpired:
                 master.kill()
                 master.wait()
+            self._wait_for_lock()
             for path in filter(os.path.exists, self._sockets()):
                 os.unlink(path)
+
+    def _wait_for_lock(self) -> None:
+        """A child that the master made just before its end has its lock, too, until it runs its program or dies."""
+        end = time.monotonic() + 20
+        with open(f"{self.queue}/pid/master.pid", "a") as file:
+            while time.monotonic() < end:
+                with suppress(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                time.sleep(0.02)
+        raise RuntimeError("Postfix has ended, but somebody holds its lock: " + self.log()[-2000:])
 
     def remove(self) -> None:
         """Stop it and leave nothing of it."""
