@@ -160,10 +160,18 @@ class MailLogFile:
             return
 
     def _new_head(self, process: str) -> str:
-        now = time.localtime(self._second)
-        stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
-        head = self._heads[process] = f"{stamp} {self._origin}{process}{self._pid}"
+        head = self._heads[process] = f"{stamp(self._second)} {self._origin}{process}{self._pid}"
         return head
+
+
+def stamp(moment: float) -> str:
+    """
+    The time in front of a line of the log, in English whatever the locale is.
+
+    :param moment: seconds since the epoch.
+    """
+    now = time.localtime(moment)
+    return f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
 
 
 @implementer(ILogObserver)

@@ -26,7 +26,7 @@ def host_name() -> str:
 def complain(*lines: str) -> None:
     """Say it where an operator looks: postlogd(8) where there is one, else syslog."""
     name = "/".join(first_name())
-    head = f"{time.strftime('%b %d %H:%M:%S')} {host_name().partition('.')[0]} {name}[{os.getpid()}]: "
+    head = f"{time.strftime('%b %e %H:%M:%S')} {host_name().partition('.')[0]} {name}[{os.getpid()}]: "
     given = os.environ.get("POSTLOG_SERVICE", "")
     # In a jail the way to it begins elsewhere.
     for address in (given, "public/postlog") if given else ():

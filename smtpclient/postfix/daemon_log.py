@@ -13,17 +13,15 @@ Known limits: a line that is lost (postlogd(8) is gone, its socket is full) is l
 import os
 import socket
 import syslog
-import time
 from contextlib import suppress
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
 
-from smtpclient.observe.maillog import MailLog, printable
+from smtpclient.observe.maillog import MailLog, printable, stamp
 
 _RELATIVE = "public/postlog"
 _LONGEST = 2000  # bytes of a line; Postfix's own end there, too
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class DaemonLog:
@@ -62,9 +60,8 @@ class DaemonLog:
         if not self._path:
             syslog.syslog(_priority(line), line[:_LONGEST])
             return
-        now = time.localtime(moment)
-        stamp = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
-        data = f"{stamp} {self._host} {self._name}[{os.getpid()}]: {line[:_LONGEST]}".encode("utf-8", "replace")
+        head = f"{stamp(moment)} {self._host} {self._name}[{os.getpid()}]: "
+        data = f"{head}{line[:_LONGEST]}".encode("utf-8", "replace")
         if not self._send(data):
             # postlogd(8) has gone and come back; the path is as seen from the queue directory, in a jail or not.
             self._connect(_RELATIVE)

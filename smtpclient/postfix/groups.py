@@ -79,16 +79,6 @@ def status_pairs(status: DeliveryStatus) -> list[Pair]:
     ]
 
 
-def take_status(fields: Fields) -> DeliveryStatus:
-    """
-    What became of it, as it came.
-
-    :raises WireError: when it is not that.
-    """
-    names = ("status", "diag_type", "diag_text", "mta_type", "mta_mname", "action", "reason")
-    return DeliveryStatus(*[fields.text(name) for name in names])
-
-
 def from_entry(entry: Entry) -> DeliveryStatus:
     """What is to be recorded of a recipient."""
     return DeliveryStatus(

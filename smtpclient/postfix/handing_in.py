@@ -10,12 +10,12 @@ Does not: stream; for notices, which are small.
 from collections.abc import Iterator
 from email.utils import formatdate
 
-from smtpclient.mail.address import to_bytes
 from smtpclient.mail.envelope import NewMessage, Utf8
 from smtpclient.postfix.attributes import Fields, WireError, encode
 from smtpclient.postfix.call import Caller, Unanswered
 from smtpclient.queue import record
 from smtpclient.queue.content_records import LineEncoder
+from smtpclient.queue.queuefile import envelope_text
 
 _SOCKET = "public/cleanup"
 _PROTOCOL = "cleanup_protocol"
@@ -71,9 +71,9 @@ def _records(message: NewMessage, now: float, by: str) -> Iterator[bytes]:
     """
     yield record.encode(record.TIME, b"%d %d" % divmod(int(now * 1e6), 1_000_000))
     yield record.encode(record.ATTRIBUTE, b"log_message_origin=local")
-    yield record.encode(record.SENDER, _address(message.sender))
+    yield record.encode(record.SENDER, envelope_text("sender", message.sender))
     for recipient in message.recipients:
-        yield record.encode(record.RECIPIENT, _address(recipient.address))
+        yield record.encode(record.RECIPIENT, envelope_text("recipient", recipient.address))
     yield record.encode(record.CONTENT)
     content = message.content if isinstance(message.content, bytes) else b"".join(message.content)
     lines = LineEncoder()
@@ -81,9 +81,3 @@ def _records(message: NewMessage, now: float, by: str) -> Iterator[bytes]:
     yield lines.feed(content)
     yield lines.finish()
     yield record.encode(record.EXTRACTED) + record.encode(record.END)
-
-
-def _address(text: str) -> bytes:
-    if any(char in text for char in "\r\n\0"):
-        raise ValueError(f"the address {text!r} holds a line break or NUL")
-    return to_bytes(text)

@@ -36,18 +36,16 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpclient.interfaces import IBounceService, IDeferService, IMessageContent, IRetractingService, ITraceService
-from smtpclient.mail.envelope import Envelope, Notify, TraceFlags
+from smtpclient.mail.envelope import Envelope, TraceFlags
 from smtpclient.mail.outcome import Outcome
 from smtpclient.postfix.call import Caller, Unanswered
 from smtpclient.postfix.services import Report, Services, Verdict
 from smtpclient.report.entry import from_outcome
 from smtpclient.report.journal import Journal
+from smtpclient.report.trace import is_due
 
 MOST_WAITING = 1000
 """What flush(8) has not heard of yet at one time; more than that it does not hear of."""
-
-_PROBES = TraceFlags.VERIFY | TraceFlags.PROBE
-_TRACED = TraceFlags.RECORD | TraceFlags.RECORD_LATER
 
 
 class _PostfixReports:
@@ -76,7 +74,7 @@ class _PostfixReports:
             await self._verified(outcome, verdict)
         elif flags & TraceFlags.PROBE:
             await self._trace(envelope, outcome, "undeliverable" if verdict else "deliverable")
-        return bool(flags & _PROBES)
+        return envelope.is_probe
 
     async def _verified(self, outcome: Outcome, verdict: Verdict) -> None:
         """Both addresses: verify(8) asked for the one, and learns of the other."""
@@ -219,8 +217,7 @@ class PostfixTraces(_PostfixReports):
         """
         if await self._probed(envelope, outcome, Verdict.DELIVERABLE):
             return
-        wanted = Notify.SUCCESS in outcome.recipient.notify and not outcome.relayed_dsn
-        if wanted or envelope.trace_flags & _TRACED:
+        if is_due(outcome) or envelope.is_traced:
             await self._trace(envelope, outcome, "delivered" if outcome.final else "relayed")
 
     async def flush(self, envelope: Envelope, content: IMessageContent) -> None:

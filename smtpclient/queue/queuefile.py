@@ -165,8 +165,8 @@ def _envelope(message: NewMessage, now: float, warn_at: float) -> Iterator[bytes
         if value:
             yield _attribute(name, value)
     if message.full_name:
-        yield encode(record.FULL_NAME, _text("full name", message.full_name))
-    yield encode(record.SENDER, _text("sender", message.sender))
+        yield encode(record.FULL_NAME, envelope_text("full name", message.full_name))
+    yield encode(record.SENDER, envelope_text("sender", message.sender))
     if warn_at:
         yield encode(record.WARN, b"%15d" % warn_at)
     for recipient in message.recipients:
@@ -181,17 +181,22 @@ def _recipient(recipient: Recipient) -> Iterator[bytes]:
         yield _attribute("notify_flags", str(int(recipient.notify)))
     if recipient.orcpt:
         yield _attribute("dsn_orig_rcpt", recipient.orcpt)
-    text = _text("recipient", recipient.address)
-    yield encode(record.ORIGINAL, _text("original recipient", recipient.original) or text)
+    text = envelope_text("recipient", recipient.address)
+    yield encode(record.ORIGINAL, envelope_text("original recipient", recipient.original) or text)
     yield encode(record.RECIPIENT, text)
 
 
 def _attribute(name: str, value: str) -> bytes:
-    return encode(record.ATTRIBUTE, _text(f"attribute {name}", f"{name}={value}"))
+    return encode(record.ATTRIBUTE, envelope_text(f"attribute {name}", f"{name}={value}"))
 
 
-def _text(what: str, text: str) -> bytes:
-    """The bytes of an envelope text that no reader will take for two lines."""
+def envelope_text(what: str, text: str) -> bytes:
+    """
+    The bytes of an envelope text that no reader will take for two lines.
+
+    :param what: it is, for the operator.
+    :raises ValueError: when it holds a line break or NUL.
+    """
     if "\n" in text or "\r" in text or "\0" in text:
         raise ValueError(f"the {what} {text!r} holds a line break or NUL and cannot be queued")
     return address.to_bytes(text)

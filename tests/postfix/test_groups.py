@@ -11,9 +11,18 @@ from smtpclient.postfix.groups import (
     recipient_pairs,
     status_pairs,
     take_recipient,
-    take_status,
 )
 from smtpclient.report.entry import NO_REASON, from_outcome
+
+
+def take_status(fields: Fields) -> DeliveryStatus:
+    """
+    What became of it, as it came.
+
+    :raises WireError: when it is not that.
+    """
+    names = ("status", "diag_type", "diag_text", "mta_type", "mta_mname", "action", "reason")
+    return DeliveryStatus(*[fields.text(name) for name in names])
 
 
 def sent(pairs: list[Pair]) -> Fields:
