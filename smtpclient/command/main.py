@@ -21,6 +21,7 @@ COMMANDS = {
     "config": "show the parameters",
     "explain": "show where mail for an address would go, and how",
     "jail": "make a directory for twistd --chroot",
+    "postfix": "tell what would be refused in Postfix's master.cf",
 }
 
 

@@ -108,11 +108,18 @@ class Program(QueueCase):
         self.assertIn("give queue ids or --site, not both", ran.stderr)
 
     def test_wrong_configuration(self) -> None:
-        """Whatever the command, every wrong setting is told in a line of its own, and nothing is done."""
-        words = {"sendmail": "r@y.test", "queue": "list", "explain": "r@y.test", "jail": "--user nobody DIRECTORY"}
+        """Every wrong setting is told in a line of its own, and nothing is done, by each command that goes by ours."""
+        words = {
+            "config": "",
+            "explain": "r@y.test",
+            "jail": "--user nobody DIRECTORY",
+            "queue": "list",
+            "sendmail": "r@y.test",
+        }
+        self.assertEqual(COMMANDS.keys() - words.keys(), {"postfix"})  # which goes by Postfix's
         wrong = ["-o", "smtp_connect_timeout=soon", "-o", "hopcount_limit=many"]
-        for name in COMMANDS:
-            ran = program(name, *wrong, *words.get(name, "").split())
+        for name, rest in words.items():
+            ran = program(name, *wrong, *rest.split())
             self.assertEqual((ran.code, ran.stdout), (os.EX_CONFIG, ""), name)
             self.assertEqual(
                 [line.split()[:4] for line in ran.stderr.splitlines()],
