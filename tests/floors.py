@@ -227,6 +227,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "report.log",
         "report.outside",
         "report.postmaster",
+        "report.probe",
         "report.providers",
         "report.trace",
         "report.url",

@@ -29,7 +29,7 @@ from smtpclient.command.direct import DirectFiles, at_once
 from smtpclient.command.sendmail_options import PROGRAM, CommandLine, Failure, manual, parse
 from smtpclient.config.parameters import Parameters
 from smtpclient.mail import address
-from smtpclient.mail.envelope import NewMessage, Recipient
+from smtpclient.mail.envelope import TRACE_FLAGS, NewMessage, Recipient, TraceFlags
 from smtpclient.observe.maillog import MailLog, MailLogFile
 from smtpclient.queue.header import BLOCK
 from smtpclient.queue.intake import IntakeError, Rules, Submission, local_trace, log_arrival, prepare
@@ -49,6 +49,9 @@ _CODES = {
     errno.ENFILE: os.EX_TEMPFAIL,
     errno.ENOMEM: os.EX_TEMPFAIL,
 }
+
+_PROBE = b"Subject: probe\n\n"
+"""The content of a message that is not sent; its header comes back with the report."""
 
 _HINTS = {
     os.EX_CANTCREAT: "; start the service once, it makes the queue directory; or name its configuration with -c FILE",
@@ -100,6 +103,8 @@ def _submission(options: CommandLine, rules: Rules, stdin: BinaryIO, environment
 
     :raises Failure: when an address is none, or nobody knows whose mail this is.
     """
+    if options.probe and options.from_header:
+        raise Failure(os.EX_USAGE, "-bv reads no message: name the recipients, without -t")
     if not options.recipients and not options.from_header:
         raise Failure(os.EX_USAGE, "name the recipients, or take them from the header with -t")
     uid = os.getuid()
@@ -113,14 +118,17 @@ def _submission(options: CommandLine, rules: Rules, stdin: BinaryIO, environment
     name = options.full_name
     if name is None:
         name = environment.get("NAME") or (_full_name(user.pw_gecos, login) if user else "")
+    sender = login if options.sender is None else _sender(options.sender, rules.myorigin)
+    if options.probe and not sender:
+        raise Failure(os.EX_USAGE, "-bv: the null sender gets no report; name one with -f")
     return Submission(
-        sender=login if options.sender is None else _sender(options.sender, rules.myorigin),
+        sender=sender,
         recipients=[
             Recipient(one, notify=options.notify)
             for text in options.recipients
             for one in _given_addresses(text, rules.myorigin)
         ],
-        content=_blocks(stdin, options.dot_ends),
+        content=_PROBE if options.probe else _blocks(stdin, options.dot_ends),
         header_recipients=options.notify if options.from_header else None,
         local=options.local,
         trace=local_trace(rules, uid),
@@ -128,7 +136,10 @@ def _submission(options: CommandLine, rules: Rules, stdin: BinaryIO, environment
         encoding=options.encoding,
         envelope_id=options.envelope_id,
         ret=options.ret,
-        attributes={"rewrite_context": "local" if options.local else "remote"},
+        attributes={
+            "rewrite_context": "local" if options.local else "remote",
+            **({TRACE_FLAGS: str(int(TraceFlags.PROBE))} if options.probe else {}),
+        },
     )
 
 

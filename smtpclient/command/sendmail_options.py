@@ -13,6 +13,7 @@ Queue a message from standard input.
     -N WORDS       when to notify the sender: never, or a list of success, failure, delay
     -R WHAT        what comes back with a notification: full or hdrs
     -V ID          the envelope id that notifications name
+    -bv            send nothing: the sender gets a report whether mail could be delivered
     -v             print the queue id
     -G             the message comes from elsewhere: its header is left as it is
     -c FILE        the service's configuration file; --config FILE and -C FILE are the same
@@ -70,6 +71,7 @@ class CommandLine:
     from_header: bool = False
     dot_ends: bool = True
     verbose: bool = False
+    probe: bool = False
     local: bool = True
     help: bool = False
     configuration: Namespace = field(default_factory=lambda: Namespace(config=None, overrides=[]))
@@ -118,8 +120,10 @@ def _take(line: CommandLine, option: str, value: str) -> None:
         line.dot_ends = False
     elif option == "-o" and not re.fullmatch(r"[A-Za-z78].{0,2}", value):
         raise ValueError("NAME=VALUE")
-    elif option == "-b" and value != "m":
-        raise ValueError("-bm; smtpclient queue shows and changes the queue")
+    elif option == "-b" and value in ("m", "v"):
+        line.probe = value == "v"
+    elif option == "-b":
+        raise ValueError("-bm or -bv; smtpclient queue shows and changes the queue")
 
 
 def _word(known: Mapping[str, T]) -> Callable[[str], T]:

@@ -40,7 +40,7 @@ from smtpclient.mail.envelope import Envelope, TraceFlags
 from smtpclient.mail.outcome import Outcome
 from smtpclient.postfix.call import Caller, Unanswered
 from smtpclient.postfix.services import Report, Services, Verdict
-from smtpclient.report.entry import from_outcome
+from smtpclient.report.entry import from_outcome, via
 from smtpclient.report.journal import Journal
 from smtpclient.report.trace import is_due
 
@@ -64,7 +64,7 @@ class _PostfixReports:
         await self._services.record(self.kind, envelope.queue_id, from_outcome(outcome, action), flags)
 
     async def _trace(self, envelope: Envelope, outcome: Outcome, action: str) -> None:
-        entry = from_outcome(outcome, action, f"delivery via {outcome.relay}: " if outcome.peer else "")
+        entry = from_outcome(outcome, action, via(outcome))
         await self._services.record("trace", envelope.queue_id, entry, envelope.trace_flags)
 
     async def _probed(self, envelope: Envelope, outcome: Outcome, verdict: Verdict) -> bool:
@@ -79,7 +79,7 @@ class _PostfixReports:
     async def _verified(self, outcome: Outcome, verdict: Verdict) -> None:
         """Both addresses: verify(8) asked for the one, and learns of the other."""
         recipient = outcome.recipient
-        reason = f"delivery via {outcome.relay}: {outcome.reason}" if outcome.peer else outcome.reason
+        reason = via(outcome) + outcome.reason
         for address in dict.fromkeys((recipient.original or recipient.address, recipient.address)):
             await self._services.verified(address, verdict, reason)
 

@@ -18,6 +18,7 @@ from smtpclient.mail.outcome import Outcome
 from smtpclient.report.entry import from_outcome
 from smtpclient.report.journal import Journal
 from smtpclient.report.notification import Notification
+from smtpclient.report.probe import Probes
 
 KIND = "bounce"
 
@@ -29,6 +30,7 @@ class QueueBounces:
     def __init__(self, journal: Journal, notification: Notification) -> None:
         self._journal = journal
         self._notification = notification
+        self._probes = Probes(journal)
 
     async def append(self, envelope: Envelope, outcome: Outcome) -> None:
         """
@@ -36,7 +38,8 @@ class QueueBounces:
 
         :raises OSError: when it could not be recorded; nothing of it remains.
         """
-        await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, "failed"))
+        if not await self._probes.answered(envelope, outcome):
+            await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, "failed"))
 
     async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
         """

@@ -15,6 +15,7 @@ from smtpclient.mail.outcome import Outcome
 from smtpclient.report.entry import from_outcome
 from smtpclient.report.journal import Journal
 from smtpclient.report.notification import Notification
+from smtpclient.report.probe import Probes
 
 KIND = "defer"
 
@@ -26,6 +27,7 @@ class QueueDeferrals:
     def __init__(self, journal: Journal, notification: Notification) -> None:
         self._journal = journal
         self._notification = notification
+        self._probes = Probes(journal)
 
     async def append(self, envelope: Envelope, outcome: Outcome) -> None:
         """
@@ -33,7 +35,8 @@ class QueueDeferrals:
 
         :raises OSError: when it could not be recorded.
         """
-        await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, "delayed"))
+        if not await self._probes.answered(envelope, outcome):
+            await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, "delayed"))
 
     async def warn(self, envelope: Envelope, content: IMessageContent) -> None:
         """

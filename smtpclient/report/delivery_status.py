@@ -31,8 +31,23 @@ from smtpclient.report.settings import ReportSettings
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _ENVELOPE_ID = re.compile(r"[!-~]{1,100}")
 
-_FALLBACKS = {Kind.FAILURE: ("5.0.0", "failed"), Kind.DELAY: ("4.0.0", "delayed"), Kind.SUCCESS: ("2.0.0", "relayed")}
+_FALLBACKS = {
+    Kind.FAILURE: ("5.0.0", "failed"),
+    Kind.DELAY: ("4.0.0", "delayed"),
+    Kind.SUCCESS: ("2.0.0", "relayed"),
+    Kind.PROBE: ("4.0.0", "undeliverable"),
+}
 """Status and action where the recorded ones are not what RFC 3464 allows there."""
+
+_DELIVERED = frozenset({"delayed", "delivered", "relayed", "expanded"})
+# Whatever was recorded while there was hope: a report of failure is the end of it. The answers to a probe are Postfix's
+# own, for RFC 3464 has none.
+_ACTIONS = {
+    Kind.FAILURE: frozenset[str](),
+    Kind.DELAY: _DELIVERED,
+    Kind.SUCCESS: _DELIVERED,
+    Kind.PROBE: frozenset({"deliverable", "undeliverable"}),
+}
 
 DIAGNOSTIC = "X-Postfix"
 """The diagnostic type of reasons that are no server's reply: they are worded as Postfix words them."""
@@ -104,9 +119,7 @@ def _recipient_fields(report: Report, entry: Entry) -> Iterator[tuple[str, str]]
     yield "Final-Recipient", typed_address(addresses.external(recipient.address), utf8)
     if original := original_recipient(recipient.orcpt, recipient.original, utf8):
         yield "Original-Recipient", original
-    # Whatever was recorded while there was hope: this report is the end of it.
-    known = report.kind is not Kind.FAILURE and entry.action in ("delayed", "delivered", "relayed", "expanded")
-    yield "Action", entry.action if known else action
+    yield "Action", entry.action if entry.action in _ACTIONS[report.kind] else action
     yield "Status", entry.status if _STATUS.fullmatch(entry.status) else status
     if entry.mta:
         yield "Remote-MTA", f"{entry.mta_type or 'dns'}; {entry.mta}"
@@ -165,7 +178,7 @@ def _part(description: str, content_type: str, blocks: Sequence[bytes]) -> list[
 def _returned_part(report: Report, original: Original) -> list[bytes]:
     """The message or its header, as it was (RFC 6522 section 4, RFC 6533 section 5)."""
     description = "Message" if original.whole else "Message Headers"
-    if report.kind is not Kind.SUCCESS:
+    if report.kind in (Kind.FAILURE, Kind.DELAY):
         description = "Undelivered " + description
     if report.utf8:
         content_type = "message/global" if original.whole else "message/global-headers"

@@ -90,6 +90,11 @@ def from_outcome(outcome: Outcome, action: str, prefix: str = "") -> Entry:
     )
 
 
+def via(outcome: Outcome) -> str:
+    """What stands before the reason where it tells of a success: the server, if one had a say."""
+    return f"delivery via {outcome.relay}: " if outcome.peer else ""
+
+
 def encode(entry: Entry) -> bytes:
     """An entry as it is appended to a file, with the blank lines around it."""
     recipient = entry.recipient

@@ -7,7 +7,8 @@ The keys are a promise to programs that others write: none is ever renamed or re
 ===================== ==========================================================================================
 ``version``           1
 ``event``             ``bounced``: failed for good; ``deferred``: will be tried again; ``delayed``: the delay warning
-                      is due; ``expired``: given up after too many deferrals; ``delivered``: a server took it
+                      is due; ``expired``: given up after too many deferrals; ``delivered``: a server took it;
+                      ``deliverable`` or ``undeliverable``: what a server says of a recipient that is only asked about
 ``time``              when it was recorded, seconds since the epoch
 ``queue_id``          the message's name in the queue
 ``sender``            envelope sender, quoted where it must be; empty: the null sender

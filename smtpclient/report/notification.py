@@ -38,7 +38,7 @@ from smtpclient.observe.maillog import MailLog
 from smtpclient.report.delivery_status import Report, assemble, status_blocks, text_blocks
 from smtpclient.report.entry import Entry
 from smtpclient.report.original import Original, read_original
-from smtpclient.report.report_text import Kind
+from smtpclient.report.report_text import LOGGED, Kind
 from smtpclient.report.settings import ReportSettings
 
 Submit = Callable[[NewMessage], Awaitable[str]]
@@ -54,7 +54,12 @@ _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 """Errors that say nothing about the file: the report can wait until they are over."""
 
 _ANYTHING = Notify.SUCCESS | Notify.FAILURE | Notify.DELAY
-_ASKED_WITH = {Kind.FAILURE: Notify.FAILURE, Kind.DELAY: Notify.DELAY, Kind.SUCCESS: Notify.SUCCESS}
+_ASKED_WITH = {
+    Kind.FAILURE: Notify.FAILURE,
+    Kind.DELAY: Notify.DELAY,
+    Kind.SUCCESS: Notify.SUCCESS,
+    Kind.PROBE: _ANYTHING,
+}
 
 
 def _can_be_told(sender: str) -> bool:
@@ -133,28 +138,42 @@ class Notification:
         :param entries: may be empty; then nobody is told.
         :raises Exception: when the report could not be queued.
         """
-        if _can_be_told(envelope.sender) and not self._settings.is_double_bounce(envelope.sender):
-            await self._to_sender(_Occasion(Kind.SUCCESS, envelope, entries, content))
+        await self._answer(_Occasion(Kind.SUCCESS, envelope, entries, content))
+
+    async def probed(self, envelope: Envelope, entries: Sequence[Entry], content: IMessageContent) -> None:
+        """
+        The sender has asked what would become of mail to these recipients.
+
+        :param entries: may be empty; then nobody is told.
+        :raises Exception: when the report could not be queued.
+        """
+        await self._answer(_Occasion(Kind.PROBE, envelope, entries, content))
+
+    async def _answer(self, occasion: _Occasion) -> None:
+        """To the sender, who has asked, and to nobody else."""
+        sender = occasion.envelope.sender
+        if _can_be_told(sender) and not self._settings.is_double_bounce(sender):
+            await self._to_sender(occasion)
 
     async def _to_sender(self, occasion: _Occasion, whole: bool = False) -> None:
         """Report those of whom the sender wants to hear; RET=FULL counts for failures only (RFC 3461, 4.3)."""
         wanted = [entry for entry in occasion.entries if entry.wanted(_ASKED_WITH[occasion.kind])]
         if wanted:
             report = await self._report(occasion, wanted, occasion.envelope.sender, False, whole)
-            await self._queue(report, f"sender {occasion.kind.value} notification")
+            await self._queue(report, f"sender {LOGGED[occasion.kind]} notification")
 
     async def _to_postmaster(self, occasion: _Occasion, recipient: str, whole: bool = False) -> None:
         """Report all but those of whom, by the sender's wish, nobody is to hear."""
         wanted = [entry for entry in occasion.entries if entry.wanted(_ANYTHING)]
         if wanted:
             report = await self._report(occasion, wanted, recipient, True, whole)
-            await self._queue(report, f"postmaster {occasion.kind.value} notification")
+            await self._queue(report, f"postmaster {LOGGED[occasion.kind]} notification")
 
     async def _copy(self, occasion: _Occasion, recipient: str) -> None:
         try:
             await self._to_postmaster(occasion, recipient)
         except Exception as failure:
-            what = f"postmaster {occasion.kind.value} notification to <{recipient}> was not queued: {failure}"
+            what = f"postmaster {LOGGED[occasion.kind]} notification to <{recipient}> was not queued: {failure}"
             self._maillog.warning(PROCESS, what, occasion.envelope.queue_id)
 
     async def _report(

@@ -10,6 +10,8 @@ deferrals   ``deferred`` each time; ``delayed`` when the delay warning is due an
 deliveries  ``delivered`` for each recipient that a server took
 ==========  ========================================================================================================
 
+Of a probe (``sendmail -bv``) each of them tells ``deliverable`` or ``undeliverable`` instead.
+
 Deferrals keep the queue's own record beside that: so ``postqueue -p`` still shows reasons, and whoever is told need
 not remember who has been delivered meanwhile.
 
@@ -30,6 +32,7 @@ from smtpclient.mail.outcome import Outcome
 from smtpclient.report.entry import Entry, from_outcome
 from smtpclient.report.event import Event
 from smtpclient.report.journal import Journal
+from smtpclient.report.probe import answer
 
 
 class Listener(Protocol):
@@ -56,6 +59,12 @@ class _Outside:
     async def _tell(self, name: str, envelope: Envelope, entry: Entry) -> None:
         await self._listener.tell(Event(name, envelope, entry, self._clock.seconds()))
 
+    async def _answered(self, envelope: Envelope, outcome: Outcome) -> bool:
+        """Tell what has come of a recipient that was only asked about; whether it was."""
+        if entry := answer(envelope, outcome):
+            await self._tell(entry.action, envelope, entry)
+        return envelope.is_probe
+
     async def close(self) -> None:
         """Give back what the listener holds open."""
         await self._listener.close()
@@ -71,7 +80,8 @@ class OutsideBounces(_Outside):
 
         :raises Exception: when it was not accepted.
         """
-        await self._tell("bounced", envelope, from_outcome(outcome, "failed"))
+        if not await self._answered(envelope, outcome):
+            await self._tell("bounced", envelope, from_outcome(outcome, "failed"))
 
     async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
         """Nothing is left to do: each recipient has been told of."""
@@ -91,6 +101,8 @@ class OutsideDeferrals(_Outside):
 
         :raises Exception: when it was not accepted, or could not be recorded.
         """
+        if await self._answered(envelope, outcome):
+            return
         entry = from_outcome(outcome, "delayed")
         await self._journal.append("defer", envelope.queue_id, entry)
         await self._tell("deferred", envelope, entry)
@@ -133,7 +145,8 @@ class OutsideDeliveries(_Outside):
 
         :raises Exception: when it was not accepted.
         """
-        await self._tell("delivered", envelope, from_outcome(outcome, "delivered" if outcome.final else "relayed"))
+        if not await self._answered(envelope, outcome):
+            await self._tell("delivered", envelope, from_outcome(outcome, "delivered" if outcome.final else "relayed"))
 
     async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
         """Nothing is left to do: each recipient has been told of."""

@@ -13,17 +13,27 @@ import enum
 
 
 class Kind(enum.Enum):
-    """What a report is about; the values are how its log line names it."""
+    """What a report is about."""
 
-    FAILURE = "non-delivery"
-    DELAY = "delay"
-    SUCCESS = "delivery status"
+    FAILURE = enum.auto()
+    DELAY = enum.auto()
+    SUCCESS = enum.auto()
+    PROBE = enum.auto()
 
+
+LOGGED = {
+    Kind.FAILURE: "non-delivery",
+    Kind.DELAY: "delay",
+    Kind.SUCCESS: "delivery status",
+    Kind.PROBE: "delivery status",
+}
+"""How the line in the log names it."""
 
 _SUBJECTS = {
     Kind.FAILURE: ("Undelivered Mail Returned to Sender", "Postmaster Copy: Undelivered Mail"),
     Kind.DELAY: ("Delayed Mail (still being retried)", "Postmaster Warning: Delayed Mail"),
     Kind.SUCCESS: ("Successful Mail Delivery Report", "Postmaster Copy: Successful Mail Delivery Report"),
+    Kind.PROBE: ("Mail Delivery Status Report", "Postmaster Copy: Mail Delivery Status Report"),
 }
 
 _HELP = """\
@@ -65,7 +75,16 @@ one fail to deliver it, you will hear from there.{attached}
                    The mail system
 """
 
-_INTRODUCTIONS = {Kind.FAILURE: _FAILURE, Kind.DELAY: _DELAY, Kind.SUCCESS: _SUCCESS}
+_PROBE = """\
+This is the mail system at host {hostname}.
+
+You have asked whether mail could be delivered to the recipients named below.
+Nothing was sent to them.{attached}
+
+                   The mail system
+"""
+
+_INTRODUCTIONS = {Kind.FAILURE: _FAILURE, Kind.DELAY: _DELAY, Kind.SUCCESS: _SUCCESS, Kind.PROBE: _PROBE}
 
 
 def subject(kind: Kind, to_postmaster: bool) -> str:

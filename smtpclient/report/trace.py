@@ -5,6 +5,8 @@ The sender asks for them with NOTIFY=SUCCESS (RFC 3461). Who passes a message on
 passes the request on as well and must not report (section 5.2.2); where the server does not know it, the report says
 ``relayed``.
 
+The answers to a probe are recorded in the same file (``smtpclient.report.probe``), and reported from here.
+
 Promises: a recipient is recorded on disk before :meth:`QueueTraces.append` returns; what nobody asked for, or what
 another server now has to report, is not recorded.
 
@@ -19,11 +21,10 @@ from zope.interface import implementer
 from smtpclient.interfaces import IMessageContent, IRetractingService, ITraceService
 from smtpclient.mail.envelope import Envelope, Notify
 from smtpclient.mail.outcome import Outcome
-from smtpclient.report.entry import from_outcome
+from smtpclient.report.entry import from_outcome, via
 from smtpclient.report.journal import Journal
 from smtpclient.report.notification import Notification
-
-KIND = "trace"
+from smtpclient.report.probe import KIND, Probes
 
 
 def is_due(outcome: Outcome) -> bool:
@@ -38,17 +39,17 @@ class QueueTraces:
     def __init__(self, journal: Journal, notification: Notification) -> None:
         self._journal = journal
         self._notification = notification
+        self._probes = Probes(journal)
 
     async def append(self, envelope: Envelope, outcome: Outcome) -> None:
         """
-        Record one delivered recipient durably, if its sender is to hear of it from us.
+        Record one delivered recipient durably, or a probe's answer, if its sender is to hear of it from us.
 
         :raises OSError: when it could not be recorded; nothing of it remains.
         """
-        if is_due(outcome):
+        if not await self._probes.answered(envelope, outcome) and is_due(outcome):
             action = "delivered" if outcome.final else "relayed"
-            prefix = f"delivery via {outcome.relay}: " if outcome.peer else ""
-            await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, action, prefix))
+            await self._journal.append(KIND, envelope.queue_id, from_outcome(outcome, action, via(outcome)))
 
     async def flush(self, envelope: Envelope, content: IMessageContent) -> None:
         """
@@ -57,7 +58,8 @@ class QueueTraces:
         :raises Exception: when the report could not be queued, or the record not be read or removed; it is kept then.
         """
         entries = await self._journal.read(KIND, envelope.queue_id)
-        await self._notification.delivered(envelope, entries, content)
+        report = self._notification.probed if envelope.is_probe else self._notification.delivered
+        await report(envelope, entries, content)
         self._journal.forget(KIND, envelope.queue_id)
 
     async def retract(self, queue_id: str, waiting: Callable[[], Collection[int]]) -> None:

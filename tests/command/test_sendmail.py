@@ -22,7 +22,7 @@ from smtpclient.command import sendmail
 from smtpclient.command.direct import DirectFiles, at_once
 from smtpclient.command.sendmail_options import CommandLine, Failure, parse
 from smtpclient.config.parameters import ConfigurationError
-from smtpclient.mail.envelope import Notify, QueuedMessage, Return, Utf8
+from smtpclient.mail.envelope import Notify, QueuedMessage, Return, TraceFlags, Utf8
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.spool import Spool
 from smtpclient.queue.trigger import Trigger, open_doors
@@ -104,6 +104,13 @@ class QueueTests(SendmailCase, SynchronousTestCase):
         )
         wishes = {recipient.address: recipient.notify for recipient in message.recipients}
         self.assertEqual(dict.fromkeys(["r@y.test", "-dash@y.test"], Notify.SUCCESS | Notify.DELAY), wishes)
+
+    def test_probe(self) -> None:
+        """With -bv nothing is read, and what lies in the queue asks whether the recipients would get mail."""
+        self.assertEqual((0, "", ""), self.sendmail("-bv", "-f", "s@x.test", "r@y.test", message=b"Subject: unread\n"))
+        (message,) = self.queued()
+        self.assertEqual((message.envelope.trace_flags, message.envelope.sender), (TraceFlags.PROBE, "s@x.test"))
+        self.assertIn(b"Subject: probe\n", self.content(message))
 
     def test_senders(self) -> None:
         """The null sender, quoted ones, names around them, none with a domain."""
@@ -242,7 +249,7 @@ class RefusalTests(SendmailCase, SynchronousTestCase):
         table = {
             ("-Q", "r@y.test"): "option -Q not recognized",
             ("-f",): "option -f requires argument",
-            ("-bp",): "-b p: expected -bm; smtpclient queue shows and changes the queue",
+            ("-bp",): "-b p: expected -bm or -bv; smtpclient queue shows and changes the queue",
             ("-N", "soon", "r@y.test"): "-N soon: expected never, or some of success,failure,delay",
             ("-R", "some", "r@y.test"): "-R some: expected full or hdrs",
             ("-B", "9bit", "r@y.test"): "-B 9bit: expected 7bit or 8bitmime",
@@ -254,6 +261,14 @@ class RefusalTests(SendmailCase, SynchronousTestCase):
         refusals = {words: self.refused(*words) for words in table}
         self.assertEqual({words: (os.EX_USAGE, complaint + hint) for words, complaint in table.items()}, refusals)
         self.assertEqual((os.EX_USAGE, "name the recipients, or take them from the header with -t"), self.refused())
+        self.assertEqual(
+            (os.EX_USAGE, "-bv reads no message: name the recipients, without -t"),
+            self.refused("-bv", "-t", "r@y.test"),
+        )
+        self.assertEqual(
+            (os.EX_USAGE, "-bv: the null sender gets no report; name one with -f"),
+            self.refused("-bv", "-f", "<>", "r@y.test"),
+        )
 
     def test_addresses(self) -> None:
         """An address that is none is a 65, wherever it stands."""

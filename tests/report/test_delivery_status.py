@@ -274,7 +274,12 @@ class Programs(SynchronousTestCase):
         said = {kind: groups(report(kind, [strange]))[1] for kind in Kind}
         self.assertEqual(
             {kind: (group["Status"], group["Action"]) for kind, group in said.items()},
-            {Kind.FAILURE: ("5.0.0", "failed"), Kind.DELAY: ("4.0.0", "delayed"), Kind.SUCCESS: ("2.0.0", "relayed")},
+            {
+                Kind.FAILURE: ("5.0.0", "failed"),
+                Kind.DELAY: ("4.0.0", "delayed"),
+                Kind.SUCCESS: ("2.0.0", "relayed"),
+                Kind.PROBE: ("4.0.0", "undeliverable"),
+            },
         )
 
     def test_long_reply_is_folded(self) -> None:

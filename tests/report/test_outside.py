@@ -68,6 +68,39 @@ class Bounces(OutsideTests):
         self.assertTrue(self.listener.closed)
 
 
+class Probes(OutsideTests):
+    """Recipients that are only asked about."""
+
+    def tell(self, flags: str) -> None:
+        """All three services hear of one."""
+        about = envelope(attributes={"trace_flags": flags})
+        told = self.listener, self.world.clock
+        for service, outcome in (
+            (OutsideBounces(*told), bounced()),
+            (OutsideDeferrals(*told, self.world.journal), deferred()),
+            (OutsideDeliveries(*told), sent()),
+        ):
+            self.successResultOf(service.append(about, outcome))
+
+    def test_told_as_what_it_is(self) -> None:
+        """Nobody is told of a delivery or a failure that there was not, and nothing is left on record."""
+        self.tell("512")
+        self.assertEqual(
+            self.listener.words,
+            [
+                ("undeliverable", "nobody@example.com"),
+                ("undeliverable", "slow@example.com"),
+                ("deliverable", "friend@example.com"),
+            ],
+        )
+        self.assertIsNone(self.world.journal_text("defer"))
+
+    def test_nobody_asked(self) -> None:
+        """What is meant for Postfix's verify(8) is told to nobody else."""
+        self.tell("256")
+        self.assertEqual(self.listener.words, [])
+
+
 class Deliveries(OutsideTests):
     """Delivered recipients."""
 

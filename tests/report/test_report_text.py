@@ -30,9 +30,11 @@ class Words(SynchronousTestCase):
                 "Undelivered Mail Returned to Sender",
                 "Delayed Mail (still being retried)",
                 "Successful Mail Delivery Report",
+                "Mail Delivery Status Report",
                 "Postmaster Copy: Undelivered Mail",
                 "Postmaster Warning: Delayed Mail",
                 "Postmaster Copy: Successful Mail Delivery Report",
+                "Postmaster Copy: Mail Delivery Status Report",
             ],
         )
 

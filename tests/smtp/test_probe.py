@@ -43,6 +43,21 @@ class ProbeTests(SynchronousTestCase):
         found = {row: (seen[: len(wanted)], tuple(lines)) for row, (seen, lines) in rows.items()}
         self.assertEqual(found, dict.fromkeys(rows, (wanted, self.WORDS)))
 
+    def test_the_sender_is_told(self) -> None:
+        """One report goes to the sender, and the message that asked is gone."""
+        stage = Stage(self, smtp_use_bdat="yes")
+        server = type("Server", (ChunkingServer,), {"seen": [], "contents": []})
+        stage.reactor.network.listen("10.0.0.9", 25, Factory.forProtocol(server))
+        whom = [Recipient(address) for address in ADDRESSES]
+        probe = NewMessage("me@home.test", whom, b"Subject: x\n\n", attributes={"trace_flags": "512"})
+        self.successResultOf(_submitted(stage, probe))
+        stage.reactor.advance(60)
+        (report,) = server.contents
+        for line in (b"To: me@home.test", b"Subject: Mail Delivery Status Report", b"Action: deliverable"):
+            self.assertIn(line + b"\r\n", report)
+        self.assertEqual(report.count(b"Action: undeliverable\r\n"), 1)
+        self.assertEqual([path for path in stage.disk.files if "/spool/active/" in path or "/trace/" in path], [])
+
     def test_a_message_that_is_only_traced_is_sent(self) -> None:
         """Whoever wants to hear of every delivery (``sendmail -v``) wants it delivered."""
         seen, lines = self.probe("PIPELINING", flags="1024")
