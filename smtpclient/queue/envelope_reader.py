@@ -25,10 +25,19 @@ from smtpclient.queue import record
 from smtpclient.queue.record import MalformedRecord
 from smtpclient.queue.record_reader import RecordReader
 
-_SIZES = re.compile(rb" *([0-9]{1,15})" + rb" +([0-9]{1,15})" * 2 + rb"(?: +([0-9]{1,15}))?" * 3 + rb" *")
+# Of the six numbers the fourth, flags for Postfix's queue manager, tells us nothing.
+_SIZES = re.compile(
+    rb" *([0-9]{1,15}) +([0-9]{1,15}) +([0-9]{1,15})(?: +[0-9]{1,15})?(?: +([0-9]{1,15}))?(?: +([0-9]{1,15}))? *"
+)
 _TIME = re.compile(rb" *([0-9]{1,11})(?: +([0-9]{1,6}))? *")
 _WARN = re.compile(rb" *(-?[0-9]{1,11}) *")
 _NUMBER = re.compile(r"[0-9]{1,11}")
+# How nearly every file begins, ours and Postfix's: size record of 95 bytes, arrival time, time of creation.
+_BEGINNING = re.compile(
+    rb"C_(?=.{95}T) +([0-9]{1,15}) +([0-9]{1,15}) +([0-9]{1,15}) +[0-9]{1,15} +([0-9]{1,15}) +([0-9]{1,15})"
+    rb"T([\x0c-\x11])([0-9]{10}) ([0-9]{1,6})A\x16create_time=([1-9][0-9]{9})",
+    re.DOTALL,
+)
 
 _NOTIFY = tuple(Notify(number) for number in range(16))
 _NO_NOTIFY = _NOTIFY[0]
@@ -38,8 +47,11 @@ _REQUIRED = int(TlsWish.REQUIRED)
 _UTF8 = tuple(Utf8(number) for number in range(16))
 _TLS = tuple(TlsWish(number << 4) for number in range(4))
 
-_NO_SIZES = (0,) * 6
+_NO_SIZES = (0,) * 5
 _OF_RECIPIENT = frozenset(("notify_flags", "dsn_orig_rcpt"))
+
+# From a record to the next, by its first length byte; where there are more of these, farther than any file goes.
+_REACHES = [2 + length if length <= 0x7F else 1 << 60 for length in range(256)]
 
 _CONTENT, _CONTENT_ENDS, _END = (record.encode(kind) for kind in (record.CONTENT, record.EXTRACTED, record.END))
 
@@ -60,6 +72,7 @@ class EnvelopeReader:
 
     _sizes: Sequence[int] = _NO_SIZES
     _arrival = -1.0
+    _created = 0
     _sender: str | None = None
     _full_name = ""
     _warn_at = 0.0
@@ -86,19 +99,35 @@ class EnvelopeReader:
         :raises OSError: when the file cannot be read.
         """
         reader = self._reader
-        if not reader.window or reader.window[0] != record.SIZE:
+        self._take_beginning()
+        self._segment(_INITIAL, _CONTENT)
+        start = reader.position
+        end = start + self._sizes[0]
+        if self._sizes[1] != start or not reader.passes(end, _CONTENT_ENDS):
+            end = self._end_of_content()
+        if not reader.window.startswith(_END, reader.at):
+            self._segment(_EXTRACTED, _END)
+        return self._message(start, end)
+
+    def _take_beginning(self) -> None:
+        """Take the first records at once, where they are the usual ones; where not, only see that there is a first."""
+        reader = self._reader
+        found = _BEGINNING.match(reader.window)
+        if found is not None:
+            *sizes, length, seconds, fraction, created = found.groups()
+            if length[0] == 11 + len(fraction):
+                self._sizes = [*map(int, sizes)]
+                self._arrival = int(seconds) + int(fraction) / 1e6
+                self._created = int(created)
+                reader.at = found.end()
+        elif not reader.window.startswith(b"C"):
             reader.next()  # which knows what to say where there is no record at all
             kind = record.name(reader.window[0])
             raise MalformedRecord(0, f"a record of type {kind} instead of the size record")
-        self._segment(_INITIAL, _CONTENT)
-        start = reader.position
-        end = self._pass_content(start)
-        self._segment(_EXTRACTED, _END)
-        return self._message(start, end)
 
     def _segment(self, wanted: Table, last: bytes) -> None:
         """Take every record up to the empty one that ends the segment; neither that nor a pointer is wanted."""
-        reader = self._reader
+        reader, reaches = self._reader, _REACHES
         while True:
             # An envelope is little else than short records, so they are worth a loop without a call for each.
             window, base, at = reader.window, reader.base, reader.at
@@ -106,9 +135,8 @@ class EnvelopeReader:
             room_for_headers = room - 1
             while at < room_for_headers:
                 take = wanted[window[at]]
-                length = window[at + 1]
-                end = at + 2 + length
-                if take is None or length > 0x7F or end > room:
+                end = at + reaches[window[at + 1]]
+                if take is None or end > room:
                     break
                 take(self, window[at + 2 : end], base + at)
                 at = end
@@ -130,15 +158,12 @@ class EnvelopeReader:
         words = f"a record of type {record.name(kind)} in the envelope {where} the content"
         return MalformedRecord(self._reader.offset, words)
 
-    def _pass_content(self, start: int) -> int:
+    def _end_of_content(self) -> int:
         """
-        Go behind the record that ends the content.
+        Look for the record that ends the content, and go behind it.
 
         :return: where that record stands.
         """
-        end = start + self._sizes[0]
-        if self._sizes[1] == start and self._reader.passes(end, _CONTENT_ENDS):
-            return end
         self._remark("the size record does not tell where the content ends; looking for it")
         self._reader.skip_lines()
         kind, data = self._reader.next()
@@ -152,7 +177,7 @@ class EnvelopeReader:
             raise MalformedRecord(self._reader.offset, f"{len(data)} bytes in a record of type {record.name(kind)}")
 
     def _message(self, start: int, end: int) -> QueuedMessage:
-        stated, _start, count, _flags, size, wishes = self._sizes
+        stated, _start, count, size, wishes = self._sizes
         recipients, attributes = self._recipients, self._attributes
         if self._arrival < 0:
             raise MalformedRecord(self._reader.position, "no arrival time in the whole envelope")
@@ -163,24 +188,24 @@ class EnvelopeReader:
             raise MalformedRecord(self._reader.position, "no recipient in the whole envelope, not even a finished one")
         if seen < count:
             self._remark(f"{seen} recipients, where the size record counts {count}")
-        created = self._number(attributes.pop("create_time", ""))
-        ret = self._number(attributes.pop("ret_flags")) if "ret_flags" in attributes else 0
+        created = attributes.pop("create_time", "")
+        ret = self._number(attributes.pop("ret_flags", ""))
         envelope = Envelope(
-            queue_id=self._queue_id,
-            sender=self._sender,
-            arrival=self._arrival,
-            created=float(created) or self._arrival,
-            size=size or stated or end - start,
-            content_offset=start,
-            content_length=end - start,
-            encoding=attributes.pop("encoding", ""),
-            utf8=_UTF8[wishes & 15],
-            envelope_id=attributes.pop("envelope_id", ""),
+            self._queue_id,
+            self._sender,
+            self._arrival,
+            float(self._created or self._number(created)) or self._arrival,
+            size or stated or end - start,
+            start,
+            end - start,
+            attributes.pop("encoding", ""),
+            _UTF8[wishes & 15],
+            attributes.pop("envelope_id", ""),
             # No content in a report of what must not be seen (RFC 8689 section 5).
-            ret=_HEADERS if wishes & _REQUIRED else _RETURN.get(ret, _UNSPECIFIED),
-            full_name=self._full_name,
-            attributes=attributes,
-            tls=_TLS[wishes >> 4 & 3],
+            _HEADERS if wishes & _REQUIRED else _RETURN.get(ret, _UNSPECIFIED),
+            self._full_name,
+            attributes,
+            _TLS[wishes >> 4 & 3],
         )
         return QueuedMessage(envelope, tuple(recipients), self._finished, self._warn_at, self._warn_offset)
 
