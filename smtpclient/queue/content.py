@@ -172,23 +172,31 @@ class SpoolContentReader:
         :param base: where the block stands in the file; all of the file that is in memory is one block.
         :raises CorruptQueueFile: when the records cannot be read.
         """
-        at = self._position - base
-        parts: list[bytes] = []
         try:
-            while True:
-                text, at = decoder.decode(data, at, base)
-                parts.append(text)
-                if data.startswith(_END, at):
-                    self._ended = True
-                    break
-                at = self._pass(data, at, base)
-                if not 0 <= at <= len(data):
-                    break
+            text, at = decoder.decode(data, self._position - base, base)
+            if data.startswith(_END, at):
+                self._ended = True
+            else:
+                text += self._behind_other_records(data, at, base, decoder)
         except MalformedRecord as error:
             raise CorruptQueueFile(self._path, error.offset, error.why) from error
         self._open_line = decoder.open_line
-        if self._ended and self._open_line:
-            parts.append(decoder.ending)
+        return text + decoder.ending if self._ended and self._open_line else text
+
+    def _behind_other_records(self, data: bytes, at: int, base: int, decoder: LineDecoder) -> bytes:
+        """
+        The text of a block from an index on where there is none.
+
+        :raises MalformedRecord: when the records make no sense.
+        """
+        parts: list[bytes] = []
+        while not self._ended:
+            at = self._pass(data, at, base)
+            if not 0 <= at <= len(data):
+                break
+            text, at = decoder.decode(data, at, base)
+            parts.append(text)
+            self._ended = data.startswith(_END, at)
         return b"".join(parts)
 
     def _pass(self, data: bytes, at: int, base: int) -> int:

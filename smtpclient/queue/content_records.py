@@ -139,8 +139,7 @@ class LineDecoder:
                         break
                     length += (high << 7) - 0x80
                     start += 1
-                    if length > self.longest:
-                        self.longest = length
+                    self.longest = max(self.longest, length)
                 at = start + length
                 append(data[start:at])
         except IndexError:

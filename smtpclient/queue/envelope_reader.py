@@ -47,6 +47,7 @@ _REQUIRED = int(TlsWish.REQUIRED)
 _UTF8 = tuple(Utf8(number) for number in range(16))
 _TLS = tuple(TlsWish(number << 4) for number in range(4))
 
+_integer = lru_cache(maxsize=256)(int)  # most are the same in the next message
 _NO_SIZES = (0,) * 5
 _OF_RECIPIENT = frozenset(("notify_flags", "dsn_orig_rcpt"))
 
@@ -116,9 +117,9 @@ class EnvelopeReader:
         if found is not None:
             *sizes, length, seconds, fraction, created = found.groups()
             if length[0] == 11 + len(fraction):
-                self._sizes = [*map(int, sizes)]
-                self._arrival = int(seconds) + int(fraction) / 1e6
-                self._created = int(created)
+                self._sizes = [*map(_integer, sizes)]
+                self._arrival = _integer(seconds) + int(fraction) / 1e6
+                self._created = _integer(created)
                 reader.at = found.end()
         elif not reader.window.startswith(b"C"):
             reader.next()  # which knows what to say where there is no record at all
@@ -189,7 +190,7 @@ class EnvelopeReader:
         if seen < count:
             self._remark(f"{seen} recipients, where the size record counts {count}")
         created = attributes.pop("create_time", "")
-        ret = self._number(attributes.pop("ret_flags", ""))
+        ret = self._number(attributes.pop("ret_flags")) if "ret_flags" in attributes else 0
         envelope = Envelope(
             self._queue_id,
             self._sender,
