@@ -32,10 +32,13 @@ _SIZES = re.compile(
 _TIME = re.compile(rb" *([0-9]{1,11})(?: +([0-9]{1,6}))? *")
 _WARN = re.compile(rb" *(-?[0-9]{1,11}) *")
 _NUMBER = re.compile(r"[0-9]{1,11}")
-# How nearly every file begins, ours and Postfix's: size record of 95 bytes, arrival time, time of creation.
+# How nearly every file begins, ours and Postfix's: size record of 95 bytes, arrival time, time of creation. And how the
+# envelope of most goes on: with where the message comes from, one recipient as the sender gave it, and the content.
+# These are the records of the file only where each is as long as its length byte says.
 _BEGINNING = re.compile(
     rb"C_(?=.{95}T) +([0-9]{1,15}) +([0-9]{1,15}) +([0-9]{1,15}) +[0-9]{1,15} +([0-9]{1,15}) +([0-9]{1,15})"
-    rb"T([\x0c-\x11])([0-9]{10}) ([0-9]{1,6})A\x16create_time=([1-9][0-9]{9})",
+    rb"T([\x0c-\x11])([0-9]{10}) ([0-9]{1,6})A\x16create_time=(?P<created>[1-9][0-9]{9})"
+    rb"(?:([^O]{0,1500})O(?P<length>[\x01-\x7f])(?P<address>[^\0-\x1f]{1,127})R(?P=length)(?P=address)M\0)?",
     re.DOTALL,
 )
 
@@ -100,8 +103,8 @@ class EnvelopeReader:
         :raises OSError: when the file cannot be read.
         """
         reader = self._reader
-        self._take_beginning()
-        self._segment(_INITIAL, _CONTENT)
+        if not self._takes_beginning():
+            self._segment(_INITIAL, _CONTENT)
         start = reader.position
         end = start + self._sizes[0]
         if self._sizes[1] != start or not reader.passes(end, _CONTENT_ENDS):
@@ -110,21 +113,37 @@ class EnvelopeReader:
             self._segment(_EXTRACTED, _END)
         return self._message(start, end)
 
-    def _take_beginning(self) -> None:
-        """Take the first records at once, where they are the usual ones; where not, only see that there is a first."""
+    def _takes_beginning(self) -> bool:
+        """
+        Take the first records at once, where they are the usual ones; where not, only see that there is a first.
+
+        :return: whether that was all up to the content.
+        """
         reader = self._reader
         found = _BEGINNING.match(reader.window)
-        if found is not None:
-            *sizes, length, seconds, fraction, created = found.groups()
-            if length[0] == 11 + len(fraction):
-                self._sizes = [*map(_integer, sizes)]
-                self._arrival = _integer(seconds) + int(fraction) / 1e6
-                self._created = _integer(created)
-                reader.at = found.end()
-        elif not reader.window.startswith(b"C"):
-            reader.next()  # which knows what to say where there is no record at all
-            kind = record.name(reader.window[0])
-            raise MalformedRecord(0, f"a record of type {kind} instead of the size record")
+        if found is None:
+            if not reader.window.startswith(b"C"):
+                reader.next()  # which knows what to say where there is no record at all
+                kind = record.name(reader.window[0])
+                raise MalformedRecord(0, f"a record of type {kind} instead of the size record")
+            return False
+        *sizes, time_length, seconds, fraction, created, origin, length, recipient = found.groups()
+        if time_length[0] != 11 + len(fraction):
+            return False
+        self._sizes = [*map(_integer, sizes)]
+        self._arrival = _integer(seconds) + int(fraction) / 1e6
+        self._created = _integer(created)
+        # Where it says more of the recipient, it is another one for each.
+        plain = recipient and length[0] == len(recipient) and b"dsn_orig_rcpt" not in origin
+        said = _origin(origin) if plain else None
+        if said is None:
+            reader.at = found.end("created")
+            return False
+        self._sender, attributes = said
+        self._attributes = attributes.copy()
+        reader.at = found.end()
+        self._recipients.append(Recipient(address.from_bytes(recipient), "", reader.at - 4 - len(recipient)))
+        return True
 
     def _segment(self, wanted: Table, last: bytes) -> None:
         """Take every record up to the empty one that ends the segment; neither that nor a pointer is wanted."""
@@ -302,6 +321,29 @@ def _attribute(data: bytes) -> tuple[str, str]:
     """Name and value of an attribute; no name where it is none."""
     name, equals, value = address.from_bytes(data).partition("=")
     return name.strip() if equals else "", value.strip()
+
+
+@lru_cache(maxsize=64)  # a message comes seldom alone
+def _origin(records: bytes) -> tuple[str, dict[str, str]] | None:
+    """
+    Sender and attributes, of a message's first records behind its times; None: they say something else, too.
+
+    What is returned is not to be changed.
+    """
+    sender: str | None = None
+    attributes: dict[str, str] = {}
+    at = 0
+    while at + 1 < len(records):
+        kind, start, at = records[at], at + 2, at + _REACHES[records[at + 1]]
+        data = records[start:at]
+        name, value = _attribute(data) if kind == record.ATTRIBUTE else ("", "")
+        if name and name not in _OF_RECIPIENT:
+            attributes.setdefault(name, value)
+        elif kind == record.SENDER and sender is None:
+            sender = address.from_bytes(data)
+        else:
+            return None
+    return (sender, attributes) if sender is not None and at == len(records) else None
 
 
 def _named(name: str) -> Take:
