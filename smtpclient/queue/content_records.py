@@ -89,7 +89,15 @@ class LineDecoder:
         while data[at : at + 1] in _LINES:
             lines, at, length = self._short_lines(data, at)
             if lines:
-                text.append(lines)
+                self.open_line = False
+                lines.append(b"")
+                joined = self.ending.join(lines)
+                if b"\n." in joined or joined.startswith(b"."):
+                    self.has_dots = True
+                # In CRLF a LF inside a record could not be told from one of ours afterwards.
+                if self._suspicious and joined.count(b"\n") >= len(lines):
+                    self.has_line_feeds = True
+                text.append(joined)
             if length >= 0:
                 # Base64, mostly: ten times quicker than line by line.
                 block, at = self._equal_lines(data, at, length)
@@ -101,11 +109,11 @@ class LineDecoder:
                     break
                 if end > len(data):
                     break
-                text.append(self._line(data[start:end], kind))
+                text.append(self._record(kind, data[start:end]))
                 at = end
         return b"".join(text), at
 
-    def _line(self, line: bytes, kind: int) -> bytes:
+    def _record(self, kind: int, line: bytes) -> bytes:
         """The text of a record that had to be looked at alone; what is to be known of it is noted."""
         self.open_line = kind == LINE_PART
         self.longest = max(self.longest, len(line))
@@ -114,23 +122,22 @@ class LineDecoder:
         self.has_line_feeds = self.has_line_feeds or b"\n" in line
         return line if self.open_line else line + self.ending
 
-    def _short_lines(self, data: bytes, at: int) -> tuple[bytes, int, int]:
+    def _short_lines(self, data: bytes, at: int) -> tuple[list[bytes], int, int]:
         """
         Take the run of whole lines below 16 KiB at an index; what stops it is left to the caller.
 
-        :return: their text, the index behind them, and the length of lines that are all equally long from there on; -1:
+        :return: the lines, the index behind them, and the length of lines that are all equally long from there on; -1:
             something else.
         """
         lines: list[bytes] = []
         append = lines.append
-        before = equal = -1
+        before = -1
         try:
             while data[at] == LINE:
                 length = data[at + 1]
                 # As long as the one before it, and as the one after next.
                 if length == before and length < 0x80 and data[at + 2 * length + 5] == length:
-                    equal = length
-                    break
+                    return lines, at, length
                 before = length
                 start = at + 2
                 if length > 0x7F:
@@ -146,17 +153,7 @@ class LineDecoder:
             if at > len(data):  # the last slice was cut short by the end of the block
                 lines.pop()
                 at = start - (2 if before <= 0x7F else 3)
-        if not lines:
-            return b"", at, equal
-        self.open_line = False
-        append(b"")
-        text = self.ending.join(lines)
-        if b"\n." in text or text.startswith(b"."):
-            self.has_dots = True
-        # In CRLF a LF inside a record could not be told from one of ours afterwards.
-        if self._suspicious and text.count(b"\n") >= len(lines):
-            self.has_line_feeds = True
-        return text, at, equal
+        return lines, at, -1
 
     def _equal_lines(self, data: bytes, at: int, length: int) -> tuple[bytearray, int]:
         """
@@ -170,9 +167,10 @@ class LineDecoder:
         count = min((len(data) - at) // stride, _RUN)
         end = at + count * stride
         # Only up to the first header that differs are these headers at all.
-        kinds, lengths = data[at:end:stride].lstrip(b"N"), data[at + 1 : end : stride].lstrip(bytes((length,)))
-        count -= max(len(kinds), len(lengths))
-        end = at + count * stride
+        kinds, lengths = data[at:end:stride].lstrip(b"N"), data[at + 1 : end : stride].lstrip(data[at + 1 : at + 2])
+        if kinds or lengths:
+            count -= max(len(kinds), len(lengths))
+            end = at + count * stride
         if b"." in data[at + 2 : end : stride]:
             self.has_dots = True
         text = bytearray(data[at + 2 : end] + b"\r\n")
