@@ -157,6 +157,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "queue.instance_lock",
         "queue.intake",
         "queue.marks",
+        "queue.message_reader",
         "queue.message_writer",
         "queue.queuefile",
         "queue.record_reader",

@@ -87,7 +87,10 @@ class Folders:
             raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}") from None
 
     def _path(self, queue: str, queue_id: str) -> str:
-        return self.folder(queue, queue_id) + queue_id
+        top = self._flat_tops.get(queue)
+        if top is None or queue_ids.match(queue_id) is None:
+            return self.folder(queue, queue_id) + queue_id
+        return top + queue_id
 
     def folder(self, queue: str, queue_id: str) -> str:
         """
@@ -97,9 +100,6 @@ class Folders:
         """
         if not queue_ids.is_valid(queue_id):
             raise ValueError(f"{queue_id!r} is no queue id")
-        top = self._flat_tops.get(queue)
-        if top is not None:
-            return top
         return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, self._depths[queue])}"
 
     def above(self, queue: str, path: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ A poller on a real queue directory, for its tests.
 
 import os
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +15,7 @@ from smtpclient.queue.poller import Poller, PollerSettings
 from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
-from smtpclient.queue.spool import Spool
+from smtpclient.queue.spool import Entry, Spool
 from tests.queue import disk
 from tests.queue.disk import NOW
 from tests.queue.scheduling import DEFAULTS, Agent, Log, by_domain
@@ -26,12 +27,14 @@ class WatchedSpool(Spool):
     A real queue directory that fails on request.
 
     :ivar fails: method names that raise, and what; a list of errors is one for each call.
+    :ivar read_so_far: what was read to be claimed, and from where.
     :ivar claimed: what was claimed so far, and from where.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fails: dict[str, Exception] = {}
+        self.read_so_far: list[tuple[str, str]] = []
         self.claimed: list[tuple[str, str]] = []
 
     def _may_fail(self, verb: str) -> None:
@@ -54,10 +57,16 @@ class WatchedSpool(Spool):
         self._may_fail("read")
         return super().read(queue_id, queue)
 
-    def defer(self, queue_id: str, due: float) -> bool:
+    def read_due(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, Entry] | None:
+        """Fails as ``read``."""
+        self.read_so_far.append((queue, queue_id))
+        self._may_fail("read")
+        return super().read_due(queue_id, queue, latest)
+
+    def defer(self, queue_id: str, due: float, queue: str = "active") -> bool:
         """Fails as ``defer``."""
         self._may_fail("defer")
-        return super().defer(queue_id, due)
+        return super().defer(queue_id, due, queue)
 
 
 class Scene:

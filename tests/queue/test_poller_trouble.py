@@ -3,13 +3,15 @@
 import errno
 import fcntl
 import os
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpclient.queue.directory_entry import STALE
+from smtpclient.mail.envelope import QueuedMessage
+from smtpclient.queue.directory_entry import STALE, Entry
 from tests.queue.disk import NOW, DirectFiles
 from tests.queue.polling import Scene
-from tests.queue.scheduling import sent
+from tests.queue.scheduling import deferred, sent
 
 
 class Trouble(SynchronousTestCase):
@@ -45,7 +47,8 @@ class Trouble(SynchronousTestCase):
             file.truncate(120)
         self.scene.start()
         self.assertEqual(self.scene.queues, {queue_id: "corrupt"})
-        self.assertIn(f'saving corrupt file "{queue_id}" from queue "active" to queue "corrupt": ', self.warnings()[0])
+        words = f'saving corrupt file "{queue_id}" from queue "incoming" to queue "corrupt": '
+        self.assertIn(words, self.warnings()[0])
         self.good()
 
     def test_a_file_that_an_agent_has_marked_goes_to_corrupt(self) -> None:
@@ -110,10 +113,35 @@ class Trouble(SynchronousTestCase):
 
     def test_a_file_that_vanishes_before_it_is_read_is_nothing(self) -> None:
         """Likewise."""
-        self.scene.put()
-        self.scene.spool.fails["read"] = FileNotFoundError(errno.ENOENT, "No such file or directory")
+        queue_id = self.scene.put("deferred", NOW + 10)
         self.scene.start()
+        entry = self.scene.spool.entry(queue_id, "deferred")
+        self.patch(self.scene.spool, "entry", lambda queue_id, queue: entry)
+        self.scene.spool.delete(queue_id)
+        self.scene.clock.advance(10)
         self.assertEqual((self.scene.agent.started, self.warnings()), ([], []))
+
+    def test_a_file_that_vanishes_before_it_is_moved_is_nothing(self) -> None:
+        """What was read of it is forgotten."""
+        queue_id = self.scene.put()
+        read_due = self.scene.spool.read_due
+
+        def read_and_delete(*asked: Any) -> tuple[QueuedMessage, Entry] | None:
+            read = read_due(*asked)
+            self.scene.spool.delete(queue_id)
+            return read
+
+        self.patch(self.scene.spool, "read_due", read_and_delete)
+        self.scene.start()
+        self.assertEqual((self.scene.spool.claimed, self.scene.agent.started), ([("incoming", queue_id)], []))
+        self.assertEqual((self.warnings(), self.scene.spool._small_files.size), ([], 0))
+
+    def test_a_pipe_among_the_files_holds_up_nobody(self) -> None:
+        """To open it would be to wait until somebody writes to it."""
+        os.mkfifo(f"{self.scene.spool.directory}/incoming/ABCDEF", 0o700)
+        self.scene.start()
+        self.assertEqual((self.scene.queues, self.warnings()), ({"ABCDEF": "incoming"}, []))
+        self.good()
 
     def test_a_file_that_cannot_be_read_now_is_left_for_a_minute(self) -> None:
         """With one warning a minute, however many there are."""
@@ -136,14 +164,14 @@ class Trouble(SynchronousTestCase):
             self.scene.put()
         self.scene.spool.fails["read"] = OSError(errno.EMFILE, "Too many open files")
         self.scene.start()
-        self.assertEqual(len(self.scene.spool.claimed), 1)
+        self.assertEqual(len(self.scene.spool.read_so_far), 1)
         self.scene.poller.trigger(frozenset("W"))
         self.scene.clock.advance(4.9)
-        self.assertEqual(len(self.scene.spool.claimed), 1)
+        self.assertEqual(len(self.scene.spool.read_so_far), 1)
         self.scene.spool.fails.clear()
         self.scene.agent.answer = sent
         self.scene.clock.advance(0.1)
-        self.assertEqual(len(self.scene.spool.claimed), 5)
+        self.assertEqual(len(self.scene.spool.read_so_far), 5)
 
     def test_a_file_that_cannot_be_claimed_stays_and_the_others_are_taken(self) -> None:
         """It is tried again by the next look."""
@@ -157,9 +185,10 @@ class Trouble(SynchronousTestCase):
         self.assertEqual(self.scene.queues, {})
 
     def test_a_file_that_is_stranded_in_active_is_found_again(self) -> None:
-        """Reading failed, and so did the move: by the next look at deferred/ it is taken where it is."""
+        """It was tried, and could not be moved: by the next look at deferred/ it is taken where it is."""
         queue_id = self.scene.put()
-        self.scene.spool.fails["read"] = self.scene.spool.fails["defer"] = OSError(errno.EIO, "Input/output error")
+        self.scene.spool.fails["defer"] = OSError(errno.EIO, "Input/output error")
+        self.scene.agent.answer = deferred
         self.scene.start()
         self.assertEqual(self.scene.queues, {queue_id: "active"})
         self.scene.spool.fails.clear()
