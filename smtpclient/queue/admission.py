@@ -33,6 +33,8 @@ RouteTo = Callable[[str, str], Route]
 SHARE = 4
 """How many times the free places of the active queue one destination may have taken."""
 
+_ENOUGH = SHARE + 1
+
 UNTRIED = 1000
 """How many messages a destination gets that has not answered yet, unless its window is wider."""
 
@@ -77,7 +79,7 @@ class Admission:
         """
         settings = self._settings
         free = settings.active_limit - len(self._active) + 1  # this message's own place is one of them
-        room = SHARE * max(free, 1) - destination.messages
+        room: int = SHARE * max(free, 1) - len(destination.jobs) - destination.running
         if count <= settings.recipient_minimum:
             return room
         others = self.recipients - active.counted
@@ -111,7 +113,7 @@ class Admission:
         :param room: what :meth:`room` said before.
         """
         # Asked for every message: where there was room for another place's share besides, there still is some.
-        if room > SHARE + 1 and (destination.has_answered or destination.messages < UNTRIED):
+        if room > _ENOUGH and (destination.has_answered or destination.messages < UNTRIED):
             return
         if destination.suspension is None and self._is_full(destination):
             self._full.add(destination)

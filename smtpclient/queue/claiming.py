@@ -75,8 +75,11 @@ class Claiming:
             self._leave(queue_id, folder)
             return
         except Exception:
-            self._leave(queue_id, folder)
-            raise
+            # Nobody need be able to read what is still being written.
+            if self._spool.entry(queue_id, folder) is not None:
+                self._leave(queue_id, folder)
+                raise
+            return
         if read is not None and (folder == "active" or self._spool.claim(queue_id, folder)):
             message, entry = read
             fresh = is_new and not message.finished and abs(entry.due - message.envelope.arrival) <= _FRESH

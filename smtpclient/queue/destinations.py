@@ -33,6 +33,10 @@ RESERVED = 5
 """One delivery slot in so many is for destinations that have nothing under way."""
 
 
+Key = tuple[str, str] | SiteFailure
+"""Where mail goes: a transport and a next hop, or why it goes nowhere."""
+
+
 class Destinations:
     """
     The destinations of one scheduler.
@@ -40,6 +44,7 @@ class Destinations:
     :param settings: says how mail of a transport is scheduled.
     :param delivery_limit: how many requests may be under way at once, to all destinations together.
     :param wake: called when a destination may start something again by the mere passing of time.
+    :ivar lines: those that may start something, once there is a slot for them.
     """
 
     def __init__(
@@ -54,12 +59,13 @@ class Destinations:
         self._limit_of_busy = max(delivery_limit - delivery_limit // RESERVED, 1)
         self._clock = clock
         self._wake = wake
-        self._known: dict[tuple[str, str], Destination] = {}
+        self._known: dict[Key, Destination] = {}
         # In the order of their turns. An OrderedDict gives its first key in constant time, which a dict does not
         # when many before it have been deleted.
         self._untouched: OrderedDict[Destination, None] = OrderedDict()
         self._busy: OrderedDict[Destination, None] = OrderedDict()
         self._suspended: OrderedDict[Destination, None] = OrderedDict()
+        self.lines = (self._untouched, self._busy, self._suspended)
         self._done: OrderedDict[tuple[str, str], float] = OrderedDict()  # when those just forgotten were
         self._dead: OrderedDict[Destination, None] = OrderedDict()
         self.spare_time = SpareTime(clock, wake)
@@ -68,6 +74,13 @@ class Destinations:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def at(self, key: Key) -> Destination:
+        """Where mail goes that has this key."""
+        known = self._known.get(key) if not self._dead else None
+        if known is not None:
+            return known
+        return self.refusing(key) if isinstance(key, SiteFailure) else self.find(*key)
 
     def find(self, transport: str, next_hop: str) -> Destination:
         """The destination of a route."""
@@ -93,11 +106,6 @@ class Destinations:
     def some_are_dead(self) -> bool:
         """Whether there are destinations that are not contacted for now."""
         return bool(self._dead)
-
-    @property
-    def some_wait_for_a_turn(self) -> bool:
-        """Whether there are destinations that may start something, once there is a slot for them."""
-        return bool(self._untouched or self._busy or self._suspended)
 
     def refusing(self, failure: SiteFailure) -> Destination:
         """A destination that is not contacted, whatever happens: its mail is deferred with this failure."""
@@ -137,9 +145,14 @@ class Destinations:
         Only where that one could not start otherwise, and nobody else waits for the place; nothing else may come of it
         than an earlier start.
         """
-        if destination.suspension is not None or destination.settings.rate_delay or self._untouched or self._busy:
-            return False
-        return bool(destination.jobs) and not destination.may_start()
+        # Who may start stands in line, among the untouched or the busy.
+        return not (
+            self._untouched
+            or self._busy
+            or not destination.jobs
+            or destination.suspension is not None
+            or destination.settings.rate_delay
+        )
 
     def update(self, destination: Destination) -> None:
         """Give a destination its place among the turns, or none, after anything about it has changed."""
@@ -196,8 +209,7 @@ class Destinations:
         self.spare_time.clear()
         for destination in self._known.values():
             destination.clear()
-        tables = (self._pauses, self._known, self._untouched, self._busy, self._suspended, self._dead, self._done)
-        for table in tables:
+        for table in (self._pauses, self._known, *self.lines, self._dead, self._done):
             table.clear()
 
     def states(self) -> Iterator[DestinationState]:

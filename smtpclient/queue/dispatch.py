@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from smtpclient.mail.envelope import QueuedMessage
+from smtpclient.mail.envelope import QueuedMessage, Recipient
 from smtpclient.mail.outcome import Outcome, SiteFailure
 from smtpclient.mail.request import DeliveryInterrupted, DeliveryRequest, DeliveryResult, Fits
 from smtpclient.observe.maillog import MailLog
@@ -76,16 +76,22 @@ class Dispatch:
 
     def start(self) -> None:
         """Start what may start."""
+        destinations = self.destinations
         # A delivery that ends inside its start must not start the next one in there: the loop below will.
-        if self._starting or self.stopped:
+        if self._starting or self.stopped or not any(destinations.lines):
             return
         self._starting = True
         try:
             for _ in range(STARTS):
-                destination = self.destinations.next()
+                destination = destinations.next()
                 if destination is None:
                     return
-                self._start(destination)
+                active, recipients = destination.take()
+                destinations.running += 1
+                if destination.suspension is not None:
+                    destinations.spare_time.begin()
+                destinations.update(destination)
+                self.begin(destination, active, recipients)
         finally:
             self._starting = False
         if self._turn is None:
@@ -133,27 +139,10 @@ class Dispatch:
         self._turn = None
         self.start()
 
-    def follow(self, place: "Place", fits: Fits, behind: object) -> bool:
-        """Start the next request to a destination in the place of one that is nearly over; whether there was one."""
-        destination = place.destination
-        if place.is_given_on or self.stopped or not self.destinations.may_follow(destination):
-            return False
-        active, recipients, _ = destination.jobs[0]
-        if not fits(active.message.envelope, recipients):
-            return False
-        place.is_given_on = True
-        destination.running -= 1
-        self.destinations.running -= 1
-        self._start(destination, behind)
-        return True
-
-    def _start(self, destination: Destination, behind: object = None) -> None:
-        active, recipients = destination.take()
-        destinations = self.destinations
-        destinations.running += 1
-        if destination.suspension is not None:
-            destinations.spare_time.begin()
-        destinations.update(destination)
+    def begin(
+        self, destination: Destination, active: ActiveMessage, recipients: tuple[Recipient, ...], behind: object = None
+    ) -> None:
+        """Make the request that was taken from a destination."""
         active.waiting -= len(recipients)
         active.running += 1
         place = Place(self, destination)
@@ -203,27 +192,28 @@ class Dispatch:
         destination, destinations = place.destination, self.destinations
         active.settle(result.outcomes)
         active.running -= 1
-        if place.is_given_on:  # it is counted again, to be counted off like any other
-            destination.running += 1
-            destinations.running += 1
-        if suspension is None:
-            self._learn(destination, result.site_failure)
+        if place.is_given_on:
+            destination.running += 1  # that it ran beside the one that has its place counts, and is counted off below
         else:
+            destinations.running -= 1
+        if suspension is not None:
             destinations.spare_time.end()
+        else:
+            if result.site_failure is None:
+                destinations.succeeded(destination)
+            else:
+                self._learn(destination, result.site_failure)
+            if destination.settings.rate_delay and not self.stopped:
+                destinations.pause(destination)
         destination.ended()
-        destinations.running -= 1
-        if suspension is None and destination.settings.rate_delay and not self.stopped:
-            destinations.pause(destination)
         destinations.update(destination)
         completion = self._ended(active, len(request.recipients))
         self.start()
         return completion
 
-    def _learn(self, destination: Destination, failure: SiteFailure | None) -> None:
-        """Take the feedback of one delivery."""
-        if failure is None:
-            self.destinations.succeeded(destination)
-        elif failure is _TRANSPORT:
+    def _learn(self, destination: Destination, failure: SiteFailure) -> None:
+        """Take the feedback of a delivery that could not use its destination."""
+        if failure is _TRANSPORT:
             self.destinations.failed(destination, failure, self._settings.transport_suspension)
         elif failure is not _NO_VERDICT:
             self.destinations.failed(destination, failure, self._settings.suspension)
@@ -289,8 +279,22 @@ class Place:
         self.task: Deferred[None] | None = None
 
     def follow(self, fits: Fits, behind: object) -> bool:
-        """See :class:`smtpclient.mail.request.DeliveryRequest`."""
-        return self._dispatch.follow(self, fits, behind)
+        """
+        Start the next request to the destination in the place of this one, which is nearly over; whether there was one.
+
+        See :class:`smtpclient.mail.request.DeliveryRequest`.
+        """
+        dispatch, destination = self._dispatch, self.destination
+        if self.is_given_on or dispatch.stopped or not dispatch.destinations.may_follow(destination):
+            return False
+        active, recipients, _ = destination.jobs[0]
+        if not fits(active.message.envelope, recipients):
+            return False
+        self.is_given_on = True
+        destination.running -= 1  # there is one place for the two, so the destination stands in line as before
+        active, recipients = destination.take()
+        dispatch.begin(destination, active, recipients, behind)
+        return True
 
 
 def _words(error: Exception) -> str:

@@ -12,9 +12,11 @@ Does not: move files (``spool``), or read the content (``content``), though a sm
 wanted (``small_files``).
 """
 
+import errno
 import os
 import stat
 from functools import partial
+from math import inf
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -28,8 +30,8 @@ from smtpclient.queue.recovery import remove_unfinished
 from smtpclient.queue.small_files import SmallFiles
 
 _KIND = 0o170700  # what of a mode tells a message from what is none
+_MESSAGE = stat.S_IFREG | 0o700
 _DAMAGED = stat.S_IFREG | 0o400
-_KINDS = frozenset((stat.S_IFREG | 0o700, _DAMAGED))
 
 
 class BusyQueueFile(Exception):
@@ -61,15 +63,13 @@ class MessageReader:
         :raises FileNotFoundError: when it has vanished.
         :raises OSError: when it cannot be read.
         """
-        path = self._folders.path(queue, queue_id)
-        fd = self._files.open(path)
-        try:
-            found = self._files.fstat(fd)
-            if found.st_mode & _KIND not in _KINDS:
-                raise BusyQueueFile(f"{path} is still being written")
-            return self._message(queue_id, path, fd, found)
-        finally:
-            self._files.close(fd)
+        read = self.read_due(queue_id, queue, inf)
+        if read is None:
+            path = self._folders.path(queue, queue_id)
+            if self._folders.stat(path) is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            raise BusyQueueFile(f"{path} is still being written")
+        return read[0]
 
     def read_due(self, queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, Entry] | None:
         """
@@ -81,23 +81,36 @@ class MessageReader:
         :raises OSError: when it cannot be read.
         """
         path = self._folders.path(queue, queue_id)
+        files = self._files
         try:
-            fd = self._files.open(path)
+            fd = files.open(path)
         except FileNotFoundError:
             return None
-        except OSError:
-            if self.entry(queue_id, queue) is None:
-                return None  # nobody need be able to read what is still being written
-            raise
         try:
-            found = self._files.fstat(fd)
-            if found.st_mode & _KIND not in _KINDS:
-                self.entry(queue_id, queue)
+            found = files.fstat(fd)
+            if found.st_mode & _KIND != _MESSAGE:
+                self._refuse(queue_id, queue, found.st_mode & _KIND)
                 return None
-            entry = Entry(queue_id, found.st_mtime, found.st_mode & 0o777)
-            return (self._message(queue_id, path, fd, found), entry) if entry.due <= latest else None
+            size, due = found.st_size, found.st_mtime
+            if due > latest:
+                return None
+            files.flock(fd, exclusive=True)
+            beginning = files.pread(fd, min(size, WINDOW), 0)
+            remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
+            message = read_message(files, fd, path, queue_id, remark, size, beginning)
+            if len(beginning) == size:
+                self._small_files.keep(self._folders.path("active", queue_id), found, beginning)
+            return message, Entry(queue_id, due, found.st_mode & 0o777)
+        except BlockingIOError:
+            raise BusyQueueFile(f"{path} is locked by another process") from None
         finally:
-            self._files.close(fd)
+            files.close(fd)
+
+    def _refuse(self, queue_id: str, queue: str, kind: int) -> None:
+        """Say what is wrong with a file that is not complete, or leave it alone."""
+        if kind == _DAMAGED:
+            raise CorruptQueueFile(self._folders.path(queue, queue_id), 0, "marked as damaged by a delivery agent")
+        self.entry(queue_id, queue)
 
     def entry(self, queue_id: str, queue: str) -> Entry | None:
         """
@@ -111,19 +124,3 @@ class MessageReader:
         if queue == "incoming" and entry.is_stale(self._clock.seconds()):
             remove_unfinished(self._files, self._maillog, self._folders.path(queue, queue_id))
         return None
-
-    def _message(self, queue_id: str, path: str, fd: int, found: os.stat_result) -> QueuedMessage:
-        """Lock and read an open file."""
-        if found.st_mode & _KIND == _DAMAGED:
-            raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
-        try:
-            self._files.flock(fd, exclusive=True)
-        except BlockingIOError:
-            raise BusyQueueFile(f"{path} is locked by another process") from None
-        size = found.st_size
-        beginning = self._files.pread(fd, min(size, WINDOW), 0)
-        remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
-        message = read_message(self._files, fd, path, queue_id, remark, size, beginning)
-        if len(beginning) == size:
-            self._small_files.keep(self._folders.path("active", queue_id), found, beginning)
-        return message

@@ -275,14 +275,8 @@ class Poller(Service):
 
         :return: whether one was found soon.
         """
-        self._outside_next = self._outside.is_open and not self._outside_next
-        found = self._from_outside() if self._outside_next else None
-        if found is None:
-            self._deferred_next = not self._deferred_next
-            if self._deferred_next:
-                found = self._look(self._incoming, self._wanted_new) or self._from_deferred()
-            else:
-                found = self._from_deferred() or self._look(self._incoming, self._wanted_new)
+        everywhere = self._some_are_due or self._outside.is_open
+        found = self._from_next_in_turn() if everywhere else self._look(self._incoming, self._wanted_new)
         if found is None:
             return False
         folder, queue_id = found
@@ -299,6 +293,17 @@ class Poller(Service):
             self._log.failure("{queue_id}: cannot be taken", queue_id=queue_id)
         return True
 
+    def _from_next_in_turn(self) -> tuple[str, str] | None:
+        """A file of whichever folder's turn it is, or of another one."""
+        self._outside_next = self._outside.is_open and not self._outside_next
+        found = self._outside.next(self._admission.takes) if self._outside_next else None
+        if found is not None:
+            return found
+        self._deferred_next = not self._deferred_next
+        if self._deferred_next:
+            return self._look(self._incoming, self._wanted_new) or self._from_deferred()
+        return self._from_deferred() or self._look(self._incoming, self._wanted_new)
+
     def _from_deferred(self) -> tuple[str, str] | None:
         if not self._some_are_due:
             return None
@@ -310,8 +315,7 @@ class Poller(Service):
     def _next_deferred(self, begun: float) -> tuple[str, str] | None:
         entry = self._upcoming.pop(begun) or self._from_calendar(begun)
         if entry is not None:
-            stays = not entry.expire_now and self._stays_outside("deferred", entry.queue_id)
-            return None if stays else ("deferred", entry.queue_id)
+            return None if self._waits_outside(entry) else ("deferred", entry.queue_id)
         if self._in_a_hurry:
             return self._look(self._deferred, self._wanted_again)
         if begun < self._walk_on_at:
@@ -338,10 +342,6 @@ class Poller(Service):
                 self._calendar.add(queue_id, entry.due)
         return None
 
-    def _from_outside(self) -> tuple[str, str] | None:
-        """The next file whose destination takes it now."""
-        return self._outside.next(self._admission.takes)
-
     def _entry(self, folder: str, queue_id: str) -> Entry | None:
         try:
             return self._spool.entry(queue_id, folder)
@@ -351,8 +351,6 @@ class Poller(Service):
 
     def _stays_outside(self, folder: str, queue_id: str) -> bool:
         """Whether a file stays where it lies, because its destination takes no more now."""
-        if not self._admission.is_strained:
-            return False
         seen = self._spool.glimpse(queue_id, folder)
         key = self._admission.refusing(seen) if seen is not None else None
         if key is None:
@@ -360,6 +358,10 @@ class Poller(Service):
         if not self._outside.add(key, folder, queue_id) and folder == "deferred":
             self._calendar.add(queue_id, self._clock.seconds() + RETRY)
         return True
+
+    def _waits_outside(self, entry: Entry) -> bool:
+        strained = self._admission.is_strained and not entry.expire_now
+        return strained and self._stays_outside("deferred", entry.queue_id)
 
     def _look(self, queue: QueuePass, wanted: Callable[[str, str], str | None]) -> tuple[str, str] | None:
         try:
@@ -372,7 +374,7 @@ class Poller(Service):
     def _wanted_new(self, folder: str, queue_id: str) -> str | None:
         """A file of incoming/, unless it stays there."""
         # Its time and mode are looked at when it is claimed, and one that expires has been tried before.
-        if queue_id in self._outside.folders or self._stays_outside(folder, queue_id):
+        if queue_id in self._outside.folders or (self._admission.is_strained and self._stays_outside(folder, queue_id)):
             return None
         return queue_id
 
@@ -384,8 +386,7 @@ class Poller(Service):
         if entry is None:
             return None
         if self._deferred.ignore_times or entry.due <= self._clock.seconds():
-            stays = folder == "deferred" and not entry.expire_now and self._stays_outside(folder, queue_id)
-            return None if stays else queue_id
+            return None if folder == "deferred" and self._waits_outside(entry) else queue_id
         if folder == "deferred" and (entry.due >= self._next_run or not self._upcoming.add(entry)):
             self._calendar.see(queue_id, entry.due)
         return None

@@ -37,12 +37,12 @@ from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import ActiveMessage
 from smtpclient.queue.admission import Admission, RouteTo
 from smtpclient.queue.completion import Completion
-from smtpclient.queue.destination_queue import Destination, DestinationState
+from smtpclient.queue.destination_queue import DestinationState
+from smtpclient.queue.destinations import Key
 from smtpclient.queue.dispatch import Defer, Deliver, Dispatch
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 
-_Key = tuple[str, str] | SiteFailure  # transport and next hop, or why the mail goes nowhere
-_Groups = dict[_Key, list[Recipient]]
+_Groups = dict[Key, list[Recipient]]
 
 _SLICE = 250  # recipients routed, or destinations that get mail, in one turn of the reactor
 
@@ -193,7 +193,7 @@ class Scheduler:
             self._grouped(active, everybody[start : start + _SLICE], groups)
         # A message that is only put back keeps what is known of why it waits.
         room = self.admission.room
-        if not active.fresh and any(room(active, self._find(key), len(groups[key])) > 0 for key in groups):
+        if not active.fresh and any(room(active, self._destinations.at(key), len(groups[key])) > 0 for key in groups):
             await self._completion.begin(active.queue_id)
         for number, (key, recipients) in enumerate(groups.items(), 1):
             if self._dispatch.stopped:
@@ -211,7 +211,7 @@ class Scheduler:
             groups.setdefault(self._key(active, recipient), []).append(recipient)
         return groups
 
-    def _key(self, active: ActiveMessage, recipient: Recipient) -> _Key:
+    def _key(self, active: ActiveMessage, recipient: Recipient) -> Key:
         """Where the mail of a recipient goes."""
         if active.expire:
             return _EXPIRE
@@ -223,12 +223,9 @@ class Scheduler:
             self._maillog.warning("qmgr", words, active.queue_id)
             return _NO_ROUTE
 
-    def _find(self, key: _Key) -> Destination:
-        return self._destinations.refusing(key) if isinstance(key, SiteFailure) else self._destinations.find(*key)
-
-    def _enqueue(self, active: ActiveMessage, key: _Key, recipients: Sequence[Recipient]) -> None:
+    def _enqueue(self, active: ActiveMessage, key: Key, recipients: Sequence[Recipient]) -> None:
         """Let recipients wait at their destination, if there is room for them."""
-        destination, count, admission = self._find(key), len(recipients), self.admission
+        destination, count, admission = self._destinations.at(key), len(recipients), self.admission
         room = admission.room(active, destination, count)
         if room <= 0:
             admission.hold_back(active, destination, count)
@@ -248,13 +245,12 @@ class Scheduler:
             completion = self._complete(active)
             if completion is not None:
                 dispatch.spawn(completion)
-        if self._destinations.some_wait_for_a_turn:
-            dispatch.start()
+        dispatch.start()
 
     def _announce(self, active: ActiveMessage) -> None:
         active.announced = True
-        message = active.message
-        envelope, count = message.envelope, len(message.recipients) + message.finished
+        message, envelope = active.message, active.message.envelope
+        count = len(message.recipients) + message.finished
         words = f"from=<{external(envelope.sender)}>, size={envelope.size}, nrcpt={count} (queue active)"
         self._maillog.info("qmgr", words, active.queue_id)
 
@@ -289,6 +285,10 @@ class Scheduler:
     def _request_ended(self, active: ActiveMessage, recipients: int) -> Coroutine[Deferred[Any], Any, None] | None:
         if self._active.get(active.queue_id) is not active:
             return None  # it was dropped: the delivery went on although it was broken off
+        if active.removed and not active.running:
+            self._completion.removed(active.queue_id)
+            self._forget(active)
+            return None
         self.admission.count_off(active, recipients)
         return self._complete(active)
 
@@ -302,11 +302,7 @@ class Scheduler:
                 self._drop(active)
             return None
         active.ending = True
-        if not active.removed:
-            return self._end(active)
-        self._completion.removed(active.queue_id)
-        self._drop(active)
-        return None
+        return self._end(active)
 
     async def _end(self, active: ActiveMessage) -> None:
         """Let completion decide, and forget the message."""
@@ -325,11 +321,12 @@ class Scheduler:
 
     def _drop(self, active: ActiveMessage) -> None:
         """Forget a message; its file is somebody else's from now on."""
-        if self._active.get(active.queue_id) is not active:
-            return
+        if self._active.get(active.queue_id) is active:
+            self._forget(active)
+
+    def _forget(self, active: ActiveMessage) -> None:
         del self._active[active.queue_id]
-        if active.counted:
-            self.admission.count_off(active, active.counted)
+        self.admission.recipients -= active.counted
         self._on_room()
         while self._drained and not self._active:
             self._drained.pop().callback(None)
