@@ -104,7 +104,7 @@ class Admission:
     @property
     def is_strained(self) -> bool:
         """Whether there may be a destination that takes no more now: only then a glimpse is worth its price."""
-        return bool(self._full) or self._destinations.some_are_dead
+        return bool(self._full or self._destinations.dead)
 
     def watch(self, destination: Destination, room: int) -> None:
         """

@@ -7,9 +7,8 @@ What can be wrong with a file, and what becomes of it:
 damaged                     ``corrupt/``, with a line in the log that says what and where
 locked by somebody else     ``deferred/`` for a minute; it is being delivered by a queue manager before us
 gone                        nothing: an operator was faster
-unreadable for now          ``deferred/`` for a minute, one warning a minute; where the next file would fare no better
+cannot be taken for now     ``deferred/`` for a minute, one warning a minute; where the next file would fare no better
                             (full disk, no file descriptors left), the poller rests for a few seconds
-cannot be moved             it stays where it is, and is found by the next look
 stranded in ``active/``     a move failed earlier; found by the next look at ``deferred/`` and taken from there
 ==========================  ===================================================================================
 
@@ -66,7 +65,7 @@ class Claiming:
             return
         is_new = folder == "incoming"
         try:
-            read = self._spool.read_due(queue_id, folder, self._clock.seconds() + _FUTURE if is_new else inf)
+            taken = self._spool.take(queue_id, folder, self._clock.seconds() + _FUTURE if is_new else inf)
         except CorruptQueueFile as error:
             self._spool.set_aside(queue_id, folder, f"offset {error.offset}: {error.why}")
             return
@@ -74,16 +73,16 @@ class Claiming:
             self._maillog.info("qmgr", "skipped, still being delivered", queue_id)
             self._leave(queue_id, folder)
             return
-        except Exception:
-            # Nobody need be able to read what is still being written.
+        except Exception as error:
             if self._spool.entry(queue_id, folder) is not None:
                 self._leave(queue_id, folder)
-                raise
-            return
-        if read is not None and (folder == "active" or self._spool.claim(queue_id, folder)):
-            message, entry = read
-            fresh = is_new and not message.finished and abs(entry.due - message.envelope.arrival) <= _FRESH
-            self._scheduler.accept(message, fresh=fresh, expire=entry.expire_now)
+            elif isinstance(error, OSError):
+                return  # nobody need be able to read what is still being written
+            raise
+        if taken is not None:
+            message, due, expire = taken
+            fresh = is_new and not message.finished and abs(due - message.envelope.arrival) <= _FRESH
+            self._scheduler.accept(message, fresh=fresh, expire=expire)
 
     def _leave(self, queue_id: str, folder: str) -> None:
         """

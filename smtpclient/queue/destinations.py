@@ -44,7 +44,10 @@ class Destinations:
     :param settings: says how mail of a transport is scheduled.
     :param delivery_limit: how many requests may be under way at once, to all destinations together.
     :param wake: called when a destination may start something again by the mere passing of time.
-    :ivar lines: those that may start something, once there is a slot for them.
+    :ivar untouched: those with nothing under way that may start something, in the order of their turns.
+    :ivar busy: those with something under way.
+    :ivar suspended: those whose mail is only deferred.
+    :ivar dead: those that are not contacted for now.
     """
 
     def __init__(
@@ -62,12 +65,11 @@ class Destinations:
         self._known: dict[Key, Destination] = {}
         # In the order of their turns. An OrderedDict gives its first key in constant time, which a dict does not
         # when many before it have been deleted.
-        self._untouched: OrderedDict[Destination, None] = OrderedDict()
-        self._busy: OrderedDict[Destination, None] = OrderedDict()
-        self._suspended: OrderedDict[Destination, None] = OrderedDict()
-        self.lines = (self._untouched, self._busy, self._suspended)
+        self.untouched: OrderedDict[Destination, None] = OrderedDict()
+        self.busy: OrderedDict[Destination, None] = OrderedDict()
+        self.suspended: OrderedDict[Destination, None] = OrderedDict()
         self._done: OrderedDict[tuple[str, str], float] = OrderedDict()  # when those just forgotten were
-        self._dead: OrderedDict[Destination, None] = OrderedDict()
+        self.dead: OrderedDict[Destination, None] = OrderedDict()
         self.spare_time = SpareTime(clock, wake)
         self._pauses: dict[Destination, IDelayedCall] = {}
         self.running = 0
@@ -77,14 +79,14 @@ class Destinations:
 
     def at(self, key: Key) -> Destination:
         """Where mail goes that has this key."""
-        known = self._known.get(key) if not self._dead else None
+        known = self._known.get(key) if not self.dead else None
         if known is not None:
             return known
         return self.refusing(key) if isinstance(key, SiteFailure) else self.find(*key)
 
     def find(self, transport: str, next_hop: str) -> Destination:
         """The destination of a route."""
-        if self._dead:
+        if self.dead:
             self._revive_due(self._clock.seconds())
         destination = self._known.get((transport, next_hop))
         if destination is None:
@@ -102,11 +104,6 @@ class Destinations:
         """The destination of a route, if it has mail or is dead."""
         return self._known.get((transport, next_hop))
 
-    @property
-    def some_are_dead(self) -> bool:
-        """Whether there are destinations that are not contacted for now."""
-        return bool(self._dead)
-
     def refusing(self, failure: SiteFailure) -> Destination:
         """A destination that is not contacted, whatever happens: its mail is deferred with this failure."""
         words = f"{failure.status} {failure.reason}"
@@ -123,12 +120,12 @@ class Destinations:
         :return: None when nobody waits who may start, or all slots are taken.
         """
         while True:
-            if self._untouched and self.running < self._limit:
-                destination, _ = self._untouched.popitem(last=False)
-            elif self._busy and self.running < self._limit_of_busy:
-                destination, _ = self._busy.popitem(last=False)
-            elif self._suspended and self.running < self._limit and self.spare_time.is_now:
-                destination, _ = self._suspended.popitem(last=False)
+            if self.untouched and self.running < self._limit:
+                destination, _ = self.untouched.popitem(last=False)
+            elif self.busy and self.running < self._limit_of_busy:
+                destination, _ = self.busy.popitem(last=False)
+            elif self.suspended and self.running < self._limit and self.spare_time.is_now:
+                destination, _ = self.suspended.popitem(last=False)
             else:
                 return None
             destination.turn = None
@@ -147,8 +144,8 @@ class Destinations:
         """
         # Who may start stands in line, among the untouched or the busy.
         return not (
-            self._untouched
-            or self._busy
+            self.untouched
+            or self.busy
             or not destination.jobs
             or destination.suspension is not None
             or destination.settings.rate_delay
@@ -159,9 +156,9 @@ class Destinations:
         turn = None
         if destination.may_start():
             if destination.suspension is not None:
-                turn = self._suspended
+                turn = self.suspended
             else:
-                turn = self._busy if destination.running else self._untouched
+                turn = self.busy if destination.running else self.untouched
         # After a clear() its place may be another's.
         elif not destination.jobs and destination.idle() and self._known.get(destination.key) is destination:
             del self._known[destination.key]
@@ -176,8 +173,8 @@ class Destinations:
     def succeeded(self, destination: Destination) -> None:
         """It could be used: its window may grow, and if it was dead it lives."""
         destination.succeeded()
-        if self._dead:
-            self._dead.pop(destination, None)
+        if self.dead:
+            self.dead.pop(destination, None)
 
     def failed(self, destination: Destination, failure: SiteFailure, retry_time: float) -> bool:
         """
@@ -188,7 +185,7 @@ class Destinations:
         """
         died = destination.failed(failure, self._clock.seconds() + retry_time)
         if died:
-            self._dead[destination] = None
+            self.dead[destination] = None
         return died
 
     def pause(self, destination: Destination) -> None:
@@ -198,7 +195,7 @@ class Destinations:
 
     def forget_dead(self) -> None:
         """Let every destination be tried again."""
-        for destination in list(self._dead):
+        for destination in list(self.dead):
             self._revive(destination)
             self.update(destination)
 
@@ -209,7 +206,7 @@ class Destinations:
         self.spare_time.clear()
         for destination in self._known.values():
             destination.clear()
-        for table in (self._pauses, self._known, *self.lines, self._dead, self._done):
+        for table in (self._pauses, self._known, self.untouched, self.busy, self.suspended, self.dead, self._done):
             table.clear()
 
     def states(self) -> Iterator[DestinationState]:
@@ -234,7 +231,7 @@ class Destinations:
             del done[first]
 
     def _revive(self, destination: Destination) -> None:
-        self._dead.pop(destination, None)
+        self.dead.pop(destination, None)
         destination.revive()
 
     def _revive_due(self, now: float) -> None:
@@ -244,8 +241,8 @@ class Destinations:
         They stand in the order of their deaths, not of their revivals; one that waits behind another with a longer
         time is revived when its own turn or mail comes.
         """
-        while self._dead:
-            destination = next(iter(self._dead))
+        while self.dead:
+            destination = next(iter(self.dead))
             if destination.suspended_until > now:
                 return
             self._revive(destination)

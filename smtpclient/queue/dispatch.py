@@ -78,7 +78,11 @@ class Dispatch:
         """Start what may start."""
         destinations = self.destinations
         # A delivery that ends inside its start must not start the next one in there: the loop below will.
-        if self._starting or self.stopped or not any(destinations.lines):
+        if (
+            self._starting
+            or self.stopped
+            or not (destinations.untouched or destinations.busy or destinations.suspended)
+        ):
             return
         self._starting = True
         try:

@@ -15,18 +15,13 @@ wanted (``small_files``).
 import errno
 import os
 import stat
-from functools import partial
 from math import inf
-
-from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.observe.maillog import MailLog
-from smtpclient.queue.directory_entry import Entry
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import Folders
 from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
-from smtpclient.queue.recovery import remove_unfinished
 from smtpclient.queue.small_files import SmallFiles
 
 _KIND = 0o170700  # what of a mode tells a message from what is none
@@ -42,16 +37,13 @@ class MessageReader:
     """
     Reads the messages of one queue directory.
 
-    :param small_files: keeps small files until their content is wanted, when they lie in ``active/``.
+    :param small_files: keeps small files until their content is wanted.
     """
 
-    def __init__(
-        self, files: Files, folders: Folders, small_files: SmallFiles, clock: IReactorTime, maillog: MailLog
-    ) -> None:
+    def __init__(self, files: Files, folders: Folders, small_files: SmallFiles, maillog: MailLog) -> None:
         self._files = files
         self._folders = folders
         self._small_files = small_files
-        self._clock = clock
         self._maillog = maillog
 
     def read(self, queue_id: str, queue: str) -> QueuedMessage:
@@ -63,24 +55,29 @@ class MessageReader:
         :raises FileNotFoundError: when it has vanished.
         :raises OSError: when it cannot be read.
         """
-        read = self.read_due(queue_id, queue, inf)
-        if read is None:
-            path = self._folders.path(queue, queue_id)
-            if self._folders.stat(path) is None:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-            raise BusyQueueFile(f"{path} is still being written")
-        return read[0]
+        path = self._folders.path(queue, queue_id)
+        read = self.read_due(queue_id, path, path, inf)
+        if read is not None:
+            return read[0]
+        if self._folders.stat(path) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        raise BusyQueueFile(f"{path} is still being written")
 
-    def read_due(self, queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, Entry] | None:
+    def read_due(
+        self, queue_id: str, path: str, keep_as: str, latest: float
+    ) -> tuple[QueuedMessage, os.stat_result] | None:
         """
-        Read a message that is about to be claimed; see :meth:`smtpclient.queue.spool.Spool.read_due`.
+        Read a message whose time has come.
 
-        :return: nothing when it is not to be claimed now.
+        :param path: where it lies.
+        :param keep_as: where its content will be wanted.
+        :param latest: the latest time that has come, seconds since the epoch.
+        :return: the message, and what the system knows of its file; nothing where that is not there, or no message
+            yet, or its time has not come.
         :raises CorruptQueueFile: when the file holds none.
         :raises BusyQueueFile: when another process has locked it.
         :raises OSError: when it cannot be read.
         """
-        path = self._folders.path(queue, queue_id)
         files = self._files
         try:
             fd = files.open(path)
@@ -89,38 +86,22 @@ class MessageReader:
         try:
             found = files.fstat(fd)
             if found.st_mode & _KIND != _MESSAGE:
-                self._refuse(queue_id, queue, found.st_mode & _KIND)
+                if found.st_mode & _KIND == _DAMAGED:
+                    raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
                 return None
-            size, due = found.st_size, found.st_mtime
-            if due > latest:
+            if found.st_mtime > latest:
                 return None
             files.flock(fd, exclusive=True)
+            size = found.st_size
             beginning = files.pread(fd, min(size, WINDOW), 0)
-            remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
-            message = read_message(files, fd, path, queue_id, remark, size, beginning)
+            warning = self._maillog.warning
+            message = read_message(
+                files, fd, path, queue_id, lambda words: warning("qmgr", words, queue_id), size, beginning
+            )
             if len(beginning) == size:
-                self._small_files.keep(self._folders.path("active", queue_id), found, beginning)
-            return message, Entry(queue_id, due, found.st_mode & 0o777)
+                self._small_files.keep(keep_as, found, beginning)
+            return message, found
         except BlockingIOError:
             raise BusyQueueFile(f"{path} is locked by another process") from None
         finally:
             files.close(fd)
-
-    def _refuse(self, queue_id: str, queue: str, kind: int) -> None:
-        """Say what is wrong with a file that is not complete, or leave it alone."""
-        if kind == _DAMAGED:
-            raise CorruptQueueFile(self._folders.path(queue, queue_id), 0, "marked as damaged by a delivery agent")
-        self.entry(queue_id, queue)
-
-    def entry(self, queue_id: str, queue: str) -> Entry | None:
-        """
-        Look at a file without opening it; see :meth:`smtpclient.queue.spool.Spool.entry`.
-
-        :raises OSError: when that cannot be done.
-        """
-        entry = self._folders.entry(self._folders.folder(queue, queue_id), queue_id)
-        if entry is None or entry.complete or entry.damaged:
-            return entry
-        if queue == "incoming" and entry.is_stale(self._clock.seconds()):
-            remove_unfinished(self._files, self._maillog, self._folders.path(queue, queue_id))
-        return None

@@ -40,10 +40,12 @@ from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_reader import BusyQueueFile, MessageReader
 from smtpclient.queue.message_writer import MessageWriter
 from smtpclient.queue.record import CorruptQueueFile
-from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
+from smtpclient.queue.recovery import reclaim_active, remove_stale, remove_unfinished, take_back_requeued
 from smtpclient.queue.small_files import ROOM, SmallFiles
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
+
+_EXPIRE = 0o010  # see Entry.expire_now
 
 
 class Spool:
@@ -92,7 +94,7 @@ class Spool:
             warn_after=warn_after,
         )
         self._small_files = SmallFiles(files, room)
-        self._reader = MessageReader(files, self._folders, self._small_files, clock, maillog)
+        self._reader = MessageReader(files, self._folders, self._small_files, maillog)
         self._lock: InstanceLock | None = None
 
     @property
@@ -175,7 +177,12 @@ class Spool:
 
         :raises OSError: when that cannot be told.
         """
-        return self._reader.entry(queue_id, queue)
+        entry = self._folders.entry(self._folders.folder(queue, queue_id), queue_id)
+        if entry is None or entry.complete or entry.damaged:
+            return entry
+        if queue == "incoming" and entry.is_stale(self._clock.seconds()):
+            remove_unfinished(self._files, self._maillog, self._folders.path(queue, queue_id))
+        return None
 
     def glimpse(self, queue_id: str, queue: str) -> Glimpse | None:
         """Who a message is from and for, as a hint; None: that takes reading it, or there is nothing to be read."""
@@ -190,22 +197,34 @@ class Spool:
         """
         if queue_id in self._writer.unfinished:
             return False
-        path, moved = self._folders.path("active", queue_id), False
-        try:
-            moved = self._folders.move(self._folders.path(queue, queue_id), path)
-        finally:
-            if not moved:
-                self._small_files.discard(path)
-        return moved
+        return self._folders.move(self._folders.path(queue, queue_id), self._folders.path("active", queue_id))
 
-    def read_due(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, Entry] | None:
+    def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, float, bool] | None:
         """
-        Read a message that is about to be claimed, and look at its file; otherwise as :meth:`read` and :meth:`entry`.
+        Read a message whose time has come, then claim it; see :meth:`read` and :meth:`claim`.
+
+        So what cannot be read, or not yet, is not moved. What was left unfinished in ``incoming/`` so long ago that
+        nobody can be writing it any more is removed.
 
         :param latest: the latest time that has come, seconds since the epoch.
-        :return: None when it is not there, is still being written, may yet be withdrawn, or its time has not come.
+        :return: the message, its time, and whether the operator wants it returned; None when it has vanished, is still
+            being written, may yet be withdrawn, or its time has not come.
         """
-        return None if queue_id in self._writer.unfinished else self._reader.read_due(queue_id, queue, latest)
+        if queue_id in self._writer.unfinished:
+            return None
+        path, active = self._folders.path(queue, queue_id), self._folders.path("active", queue_id)
+        read = self._reader.read_due(queue_id, path, active, latest)
+        if read is None:
+            self.entry(queue_id, queue)
+            return None
+        moved = path == active
+        try:
+            moved = moved or self._folders.move(path, active)
+        finally:
+            if not moved:
+                self._small_files.discard(active)
+        message, found = read
+        return (message, found.st_mtime, bool(found.st_mode & _EXPIRE)) if moved else None
 
     def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
         """
@@ -330,7 +349,7 @@ class Spool:
             path = self._folders.path(queue, queue_id)
             if (found := self._folders.stat(path)) is not None:
                 with suppress(FileNotFoundError):
-                    self._files.chmod(path, stat.S_IMODE(found.st_mode) | 0o010)
+                    self._files.chmod(path, stat.S_IMODE(found.st_mode) | _EXPIRE)
                     return True
         return False
 

@@ -15,7 +15,7 @@ from smtpclient.queue.poller import Poller, PollerSettings
 from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
-from smtpclient.queue.spool import Entry, Spool
+from smtpclient.queue.spool import Spool
 from tests.queue import disk
 from tests.queue.disk import NOW
 from tests.queue.scheduling import DEFAULTS, Agent, Log, by_domain
@@ -27,14 +27,14 @@ class WatchedSpool(Spool):
     A real queue directory that fails on request.
 
     :ivar fails: method names that raise, and what; a list of errors is one for each call.
-    :ivar read_so_far: what was read to be claimed, and from where.
     :ivar claimed: what was claimed so far, and from where.
+    :ivar tried: the same, with what could not be claimed.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fails: dict[str, Exception] = {}
-        self.read_so_far: list[tuple[str, str]] = []
+        self.tried: list[tuple[str, str]] = []
         self.claimed: list[tuple[str, str]] = []
 
     def _may_fail(self, verb: str) -> None:
@@ -46,22 +46,19 @@ class WatchedSpool(Spool):
         self._may_fail(f"scan {queue}")
         return super().names(queue)
 
-    def claim(self, queue_id: str, queue: str) -> bool:
-        """Fails as ``claim``."""
-        self._may_fail("claim")
-        self.claimed.append((queue, queue_id))
-        return super().claim(queue_id, queue)
-
     def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
         """Fails as ``read``."""
         self._may_fail("read")
         return super().read(queue_id, queue)
 
-    def read_due(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, Entry] | None:
-        """Fails as ``read``."""
-        self.read_so_far.append((queue, queue_id))
-        self._may_fail("read")
-        return super().read_due(queue_id, queue, latest)
+    def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, float, bool] | None:
+        """Fails as ``take``."""
+        self.tried.append((queue, queue_id))
+        self._may_fail("take")
+        taken = super().take(queue_id, queue, latest)
+        if taken is not None:
+            self.claimed.append((queue, queue_id))
+        return taken
 
     def defer(self, queue_id: str, due: float, queue: str = "active") -> bool:
         """Fails as ``defer``."""
@@ -105,7 +102,6 @@ class Scene:
         else:
             self.spool.claim(queue_id, "incoming")
             self.spool.defer(queue_id, due)
-            self.spool.claimed.clear()
         return queue_id
 
     def path(self, queue: str, queue_id: str) -> str:
