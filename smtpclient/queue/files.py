@@ -104,7 +104,12 @@ class Files:
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         """Open a file for this process alone, not for those it starts."""
-        return _open_to_read(path) if flags == os.O_RDONLY else os.open(path, flags | os.O_CLOEXEC, mode)
+        if flags != os.O_RDONLY:
+            return os.open(path, flags | os.O_CLOEXEC, mode)
+        try:
+            return os.open(path, _READ_UNNOTED)  # that it is read need not be written to the disk
+        except PermissionError:  # it is somebody else's
+            return os.open(path, _READ)
 
     def close(self, fd: int) -> None:
         """Give back a file."""
@@ -122,7 +127,7 @@ class Files:
 
     def peek(self, path: str, size: int) -> bytes:
         """Read up to ``size`` bytes from the start of a file in one go; there may be more even where fewer come."""
-        fd = _open_to_read(path)
+        fd = Files.open(self, path)
         try:
             return os.read(fd, size)
         finally:
@@ -336,11 +341,3 @@ def _sync_folder(path: str) -> None:
         raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(fd)
-
-
-def _open_to_read(path: str) -> int:
-    """Open a file; that it is read need not be written to the disk."""
-    try:
-        return os.open(path, _READ_UNNOTED)
-    except PermissionError:  # it is somebody else's
-        return os.open(path, _READ)

@@ -51,8 +51,7 @@ class Folders:
     :param hash_names: the queues that have sub-folders.
     :param hash_depth: how many of them on the way to a file.
     :param owner: user and group that new folders are given to; None: whom the process runs as.
-    :ivar path: where the file of a message lies, by queue and queue id; it raises ValueError when there is no such
-        queue, or the id could lead out of it.
+    :ivar path: as :meth:`new_path`, for who will ask again: it is remembered.
     """
 
     def __init__(
@@ -69,8 +68,9 @@ class Folders:
         self._depths = {name: hash_depth if name in hash_names else 0 for name in MODES}
         self._tops = {name: f"{self.directory}/{name}/" for name in MODES}
         self._flat_tops = {name: top for name, top in self._tops.items() if not self._depths[name]}
-        # Nearly every step of a message asks for the path that the step before has asked for.
-        self.path: Callable[[str, str], str] = lru_cache(maxsize=1024)(self._path)
+        # Nearly every step of a message asks for the path that the step before has asked for, and some thousands may be
+        # active at a time.
+        self.path: Callable[[str, str], str] = lru_cache(maxsize=4096)(self.new_path)
 
     def queue(self, queue: str) -> str:
         """
@@ -86,7 +86,12 @@ class Folders:
         except KeyError:
             raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}") from None
 
-    def _path(self, queue: str, queue_id: str) -> str:
+    def new_path(self, queue: str, queue_id: str) -> str:
+        """
+        Where the file of a message lies.
+
+        :raises ValueError: when there is no such queue, or the id could lead out of it.
+        """
         top = self._flat_tops.get(queue)
         if top is None or queue_ids.match(queue_id) is None:
             return self.folder(queue, queue_id) + queue_id

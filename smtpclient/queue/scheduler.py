@@ -163,24 +163,25 @@ class Scheduler:
         :param expire: do not try it; report what remains as failed.
         :raises ValueError: when it is active already.
         """
-        envelope, recipients, count = message.envelope, message.recipients, len(message.recipients)
-        queue_id = envelope.queue_id
+        envelope, recipients = message.envelope, message.recipients
+        queue_id, count = envelope.queue_id, len(recipients)
         if queue_id in self._active:
             raise ValueError(f"{queue_id} is active already")
         active = ActiveMessage(message, self._content(envelope), self._clock.seconds(), fresh, expire)
         self._active[queue_id] = active
         self.admission.recipients += count
+        if fresh and count == 1:
+            self._enqueue(active, self._key(active, recipients[0]), recipients)
+            self._activated(active)
+            return
         if not count:
             self._announce(active)
         if not fresh or count > _SLICE:
             active.running += 1  # the activation counts as a request
             self._dispatch.spawn(self._activate_in_turns(active))
             return
-        if count == 1:
-            self._enqueue(active, self._key(active, recipients[0]), recipients)
-        else:
-            for key, group in self._grouped(active, recipients, {}).items():
-                self._enqueue(active, key, group)
+        for key, group in self._grouped(active, recipients, {}).items():
+            self._enqueue(active, key, group)
         self._activated(active)
 
     async def _activate_in_turns(self, active: ActiveMessage) -> None:
@@ -225,7 +226,8 @@ class Scheduler:
 
     def _enqueue(self, active: ActiveMessage, key: Key, recipients: Sequence[Recipient]) -> None:
         """Let recipients wait at their destination, if there is room for them."""
-        destination, count, admission = self._destinations.at(key), len(recipients), self.admission
+        destination, count = self._destinations.at(key), len(recipients)
+        admission = self.admission
         room = admission.room(active, destination, count)
         if room <= 0:
             admission.hold_back(active, destination, count)

@@ -212,19 +212,21 @@ class Spool:
         """
         if queue_id in self._writer.unfinished:
             return None
-        path, active = self._folders.path(queue, queue_id), self._folders.path("active", queue_id)
+        folders = self._folders
+        path, active = folders.new_path(queue, queue_id), folders.path("active", queue_id)
         read = self._reader.read_due(queue_id, path, active, latest)
         if read is None:
             self.entry(queue_id, queue)
             return None
-        moved = path == active
         try:
-            moved = moved or self._folders.move(path, active)
-        finally:
-            if not moved:
+            if path != active and not folders.move(path, active):
                 self._small_files.discard(active)
+                return None
+        except OSError:
+            self._small_files.discard(active)
+            raise
         message, found = read
-        return (message, found.st_mtime, bool(found.st_mode & _EXPIRE)) if moved else None
+        return message, found.st_mtime, found.st_mode & _EXPIRE != 0
 
     def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
         """
