@@ -113,7 +113,7 @@ class Admission:
         :param room: what :meth:`room` said before.
         """
         # Asked for every message: where there was room for another place's share besides, there still is some.
-        if room > _ENOUGH and (destination.has_answered or destination.messages < UNTRIED):
+        if room > _ENOUGH and (destination.has_answered or len(destination.jobs) + destination.running < UNTRIED):
             return
         if destination.suspension is None and self._is_full(destination):
             self._full.add(destination)

@@ -61,7 +61,7 @@ class Claiming:
 
         :raises OSError: when that cannot be done now; the file is in one of the folders that are looked at.
         """
-        if queue_id in self._scheduler:
+        if queue_id in self._scheduler.active:
             return
         is_new = folder == "incoming"
         try:

@@ -135,22 +135,6 @@ class Destinations:
                     continue  # more of its mail is being deferred than its window allows deliveries
             return destination
 
-    def may_follow(self, destination: Destination) -> bool:
-        """
-        Whether a request that is nearly over may give its place to the next one of its own destination.
-
-        Only where that one could not start otherwise, and nobody else waits for the place; nothing else may come of it
-        than an earlier start.
-        """
-        # Who may start stands in line, among the untouched or the busy.
-        return not (
-            self.untouched
-            or self.busy
-            or not destination.jobs
-            or destination.suspension is not None
-            or destination.settings.rate_delay
-        )
-
     def update(self, destination: Destination) -> None:
         """Give a destination its place among the turns, or none, after anything about it has changed."""
         turn = None

@@ -286,10 +286,15 @@ class Place:
         """
         Start the next request to the destination in the place of this one, which is nearly over; whether there was one.
 
-        See :class:`smtpclient.mail.request.DeliveryRequest`.
+        See :class:`smtpclient.mail.request.DeliveryRequest`. Only a request that could not start otherwise follows, and
+        only where nobody else waits for the place; nothing else may come of it than an earlier start.
         """
         dispatch, destination = self._dispatch, self.destination
-        if self.is_given_on or dispatch.stopped or not dispatch.destinations.may_follow(destination):
+        destinations = dispatch.destinations
+        # Who may start stands in line: then the place is for him.
+        if self.is_given_on or not destination.jobs or destinations.untouched or destinations.busy:
+            return False
+        if dispatch.stopped or destination.suspension is not None or destination.settings.rate_delay:
             return False
         active, recipients, _ = destination.jobs[0]
         if not fits(active.message.envelope, recipients):

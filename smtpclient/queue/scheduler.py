@@ -63,6 +63,7 @@ class Scheduler:
     :param route: the transport and next hop of a recipient of mail from a sender.
     :param content: the content of an active message.
     :param read: reads an active message again, for what a broken delivery has left of it.
+    :ivar active: the messages in the active queue, by queue id.
     :ivar admission: how much mail which destination may have.
     """
 
@@ -88,8 +89,8 @@ class Scheduler:
         self._maillog = maillog
         self._dispatch = Dispatch(deliver, defer, read, self._request_ended, settings, clock, maillog)
         self._destinations = self._dispatch.destinations
-        self._active: dict[str, ActiveMessage] = {}
-        self.admission = Admission(self._active, self._destinations, route, settings, clock, maillog)
+        self.active: dict[str, ActiveMessage] = {}
+        self.admission = Admission(self.active, self._destinations, route, settings, clock, maillog)
         self._drained: list[Deferred[None]] = []  # who waits for the last message to leave
         self._on_room: Callable[[], object] = _nothing
         self._on_postponed: Callable[[str, float], object] = _nothing
@@ -99,13 +100,13 @@ class Scheduler:
     @property
     def room(self) -> int:
         """How many more messages may be claimed."""
-        return 0 if self._dispatch.stopped else max(self._settings.active_limit - len(self._active), 0)
+        return 0 if self._dispatch.stopped else max(self._settings.active_limit - len(self.active), 0)
 
     def __contains__(self, queue_id: object) -> bool:
-        return queue_id in self._active
+        return queue_id in self.active
 
     def __len__(self) -> int:
-        return len(self._active)
+        return len(self.active)
 
     @property
     def recipients(self) -> int:
@@ -165,10 +166,10 @@ class Scheduler:
         """
         envelope, recipients = message.envelope, message.recipients
         queue_id, count = envelope.queue_id, len(recipients)
-        if queue_id in self._active:
+        if queue_id in self.active:
             raise ValueError(f"{queue_id} is active already")
         active = ActiveMessage(message, self._content(envelope), self._clock.seconds(), fresh, expire)
-        self._active[queue_id] = active
+        self.active[queue_id] = active
         self.admission.recipients += count
         if fresh and count == 1:
             self._enqueue(active, self._key(active, recipients[0]), recipients)
@@ -267,7 +268,7 @@ class Scheduler:
         :param delivered: how many recipients, none of them to be reported.
         :return: False when the file has more to say, or cannot be removed; the recipients are to be marked then.
         """
-        active = self._active.get(queue_id)
+        active = self.active.get(queue_id)
         if active is None or not active.needs_only(delivered):
             return False
         active.removed = self._completion.remove_early(queue_id)
@@ -275,17 +276,17 @@ class Scheduler:
 
     def needs_only(self, queue_id: str, delivered: int) -> bool:
         """Whether the file of a message has nothing more to say once so many more of its recipients are delivered."""
-        active = self._active.get(queue_id)
+        active = self.active.get(queue_id)
         return active is not None and active.needs_only(delivered)
 
     def removed(self, queue_id: str) -> None:
         """Take note that somebody else has removed the file of a message that needed nothing more."""
-        active = self._active.get(queue_id)
+        active = self.active.get(queue_id)
         if active is not None:
             active.removed = True
 
     def _request_ended(self, active: ActiveMessage, recipients: int) -> Coroutine[Deferred[Any], Any, None] | None:
-        if self._active.get(active.queue_id) is not active:
+        if self.active.get(active.queue_id) is not active:
             return None  # it was dropped: the delivery went on although it was broken off
         if active.removed and not active.running:
             self._completion.removed(active.queue_id)
@@ -323,14 +324,14 @@ class Scheduler:
 
     def _drop(self, active: ActiveMessage) -> None:
         """Forget a message; its file is somebody else's from now on."""
-        if self._active.get(active.queue_id) is active:
+        if self.active.get(active.queue_id) is active:
             self._forget(active)
 
     def _forget(self, active: ActiveMessage) -> None:
-        del self._active[active.queue_id]
+        del self.active[active.queue_id]
         self.admission.recipients -= active.counted
         self._on_room()
-        while self._drained and not self._active:
+        while self._drained and not self.active:
             self._drained.pop().callback(None)
 
     # -- stop and go ----------------------------------------------------------------------------------------------
@@ -344,10 +345,10 @@ class Scheduler:
         :param timeout: seconds after which deliveries are broken off.
         """
         self._dispatch.stop()
-        for active in list(self._active.values()):
+        for active in list(self.active.values()):
             if not active.running and not active.ending:
                 self._drop(active)
-        if self._active:
+        if self.active:
             drained: Deferred[None] = Deferred()
             self._drained.append(drained)
             timer = self._clock.callLater(timeout, self._break_off)
@@ -361,7 +362,7 @@ class Scheduler:
 
     def _break_off(self) -> None:
         self._dispatch.break_off()
-        for active in list(self._active.values()):
+        for active in list(self.active.values()):
             self._drop(active)  # a delivery that will not be cancelled has had its chance
 
 
