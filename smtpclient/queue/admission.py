@@ -79,7 +79,7 @@ class Admission:
         """
         settings = self._settings
         free = settings.active_limit - len(self._active) + 1  # this message's own place is one of them
-        room: int = SHARE * max(free, 1) - len(destination.jobs) - destination.running
+        room: int = SHARE * (free if free > 1 else 1) - len(destination.jobs) - destination.running
         if count <= settings.recipient_minimum:
             return room
         others = self.recipients - active.counted

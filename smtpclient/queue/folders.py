@@ -51,7 +51,8 @@ class Folders:
     :param hash_names: the queues that have sub-folders.
     :param hash_depth: how many of them on the way to a file.
     :param owner: user and group that new folders are given to; None: whom the process runs as.
-    :ivar path: as :meth:`new_path`, for who will ask again: it is remembered.
+    :ivar path: where the file of a message lies, by queue and queue id; it raises ValueError when there is no such
+        queue, or the id could lead out of it.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Folders:
         self._flat_tops = {name: top for name, top in self._tops.items() if not self._depths[name]}
         # Nearly every step of a message asks for the path that the step before has asked for, and some thousands may be
         # active at a time.
-        self.path: Callable[[str, str], str] = lru_cache(maxsize=4096)(self.new_path)
+        self.path: Callable[[str, str], str] = lru_cache(maxsize=4096)(self._path)
 
     def queue(self, queue: str) -> str:
         """
@@ -86,16 +87,19 @@ class Folders:
         except KeyError:
             raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}") from None
 
-    def new_path(self, queue: str, queue_id: str) -> str:
-        """
-        Where the file of a message lies.
+    def _path(self, queue: str, queue_id: str) -> str:
+        if not queue_ids.is_valid(queue_id):
+            raise ValueError(f"{queue_id!r} is no queue id")
+        return self.path_of_valid(queue, queue_id)
 
-        :raises ValueError: when there is no such queue, or the id could lead out of it.
+    def path_of_valid(self, queue: str, queue_id: str) -> str:
+        """
+        As ``path``, for an id that has been found to be one.
+
+        :raises ValueError: when there is no such queue.
         """
         top = self._flat_tops.get(queue)
-        if top is None or queue_ids.match(queue_id) is None:
-            return self.folder(queue, queue_id) + queue_id
-        return top + queue_id
+        return (self.folder(queue, queue_id) if top is None else top) + queue_id
 
     def folder(self, queue: str, queue_id: str) -> str:
         """

@@ -93,7 +93,7 @@ class MessageReader:
                 return None
             files.flock(fd, exclusive=True)
             size = found.st_size
-            beginning = files.pread(fd, min(size, WINDOW), 0)
+            beginning = files.pread(fd, size if size < WINDOW else WINDOW, 0)
             warning = self._maillog.warning
             message = read_message(
                 files, fd, path, queue_id, lambda words: warning("qmgr", words, queue_id), size, beginning

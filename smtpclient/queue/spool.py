@@ -209,11 +209,15 @@ class Spool:
         :param latest: the latest time that has come, seconds since the epoch.
         :return: the message, its time, and whether the operator wants it returned; None when it has vanished, is still
             being written, may yet be withdrawn, or its time has not come.
+        :raises CorruptQueueFile: when the file holds none; set it aside.
+        :raises BusyQueueFile: when another process has locked it.
+        :raises OSError: when it cannot be read or moved; it stays in its queue.
         """
         if queue_id in self._writer.unfinished:
             return None
         folders = self._folders
-        path, active = folders.new_path(queue, queue_id), folders.path("active", queue_id)
+        active = folders.path("active", queue_id)
+        path = folders.path_of_valid(queue, queue_id)
         read = self._reader.read_due(queue_id, path, active, latest)
         if read is None:
             self.entry(queue_id, queue)
