@@ -101,6 +101,16 @@ class Folders:
         top = self._flat_tops.get(queue)
         return (self.folder(queue, queue_id) if top is None else top) + queue_id
 
+    def journal_path(self, kind: str, queue_id: str) -> str:
+        """
+        Where the record of a message's failed, waiting or delivered recipients lies.
+
+        :raises ValueError: when there is no such kind, or the id could lead out of it.
+        """
+        if kind not in JOURNALS:
+            raise ValueError(f"{kind!r} is no kind of journal; there are {', '.join(JOURNALS)}")
+        return self.path(kind, queue_id)
+
     def folder(self, queue: str, queue_id: str) -> str:
         """
         Where the file of a message lies, with a slash at its end.

@@ -5,8 +5,8 @@ A file is opened once, and what has to be known of it is asked of the open file:
 So what is found belongs together, whoever moves, removes or replaces the file meanwhile, and one that is about to be
 claimed is read first: what cannot be read, or is not to be taken yet, is never moved for nothing.
 
-Promises: nothing is changed, and nothing is locked that is still being written; a pipe that somebody has put among the
-files holds up nobody.
+Promises: nothing is changed, but that what was never completed is removed one day; nothing is locked that is still being
+written; a pipe that somebody has put among the files holds up nobody.
 
 Does not: move files (``spool``), or read the content (``content``), though a small file is kept in memory until that is
 wanted (``small_files``).
@@ -19,9 +19,11 @@ from math import inf
 
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.observe.maillog import MailLog
+from smtpclient.queue.directory_entry import Entry
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import Folders
 from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
+from smtpclient.queue.recovery import remove_unfinished
 from smtpclient.queue.small_files import SmallFiles
 
 _KIND = 0o170700  # what of a mode tells a message from what is none
@@ -105,3 +107,16 @@ class MessageReader:
             raise BusyQueueFile(f"{path} is locked by another process") from None
         finally:
             files.close(fd)
+
+    def entry(self, queue_id: str, queue: str, now: float) -> Entry | None:
+        """
+        Look at a file without opening it; see :meth:`smtpclient.queue.spool.Spool.entry`.
+
+        :raises OSError: when that cannot be done.
+        """
+        entry = self._folders.entry(self._folders.folder(queue, queue_id), queue_id)
+        if entry is None or entry.complete or entry.damaged:
+            return entry
+        if queue == "incoming" and entry.is_stale(now):
+            remove_unfinished(self._files, self._maillog, self._folders.path(queue, queue_id))
+        return None

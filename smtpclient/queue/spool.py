@@ -40,12 +40,10 @@ from smtpclient.queue.marks import mark_done, mark_warned
 from smtpclient.queue.message_reader import BusyQueueFile, MessageReader
 from smtpclient.queue.message_writer import MessageWriter
 from smtpclient.queue.record import CorruptQueueFile
-from smtpclient.queue.recovery import reclaim_active, remove_stale, remove_unfinished, take_back_requeued
+from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
 from smtpclient.queue.small_files import ROOM, SmallFiles
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
-
-_EXPIRE = 0o010  # see Entry.expire_now
 
 
 class Spool:
@@ -177,12 +175,7 @@ class Spool:
 
         :raises OSError: when that cannot be told.
         """
-        entry = self._folders.entry(self._folders.folder(queue, queue_id), queue_id)
-        if entry is None or entry.complete or entry.damaged:
-            return entry
-        if queue == "incoming" and entry.is_stale(self._clock.seconds()):
-            remove_unfinished(self._files, self._maillog, self._folders.path(queue, queue_id))
-        return None
+        return self._reader.entry(queue_id, queue, self._clock.seconds())
 
     def glimpse(self, queue_id: str, queue: str) -> Glimpse | None:
         """Who a message is from and for, as a hint; None: that takes reading it, or there is nothing to be read."""
@@ -199,16 +192,12 @@ class Spool:
             return False
         return self._folders.move(self._folders.path(queue, queue_id), self._folders.path("active", queue_id))
 
-    def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, float, bool] | None:
+    def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, os.stat_result] | None:
         """
-        Read a message whose time has come, then claim it; see :meth:`read` and :meth:`claim`.
-
-        So what cannot be read, or not yet, is not moved. What was left unfinished in ``incoming/`` so long ago that
-        nobody can be writing it any more is removed.
+        Look at a message as :meth:`entry` does, and if its time has come :meth:`read` and then :meth:`claim` it.
 
         :param latest: the latest time that has come, seconds since the epoch.
-        :return: the message, its time, and whether the operator wants it returned; None when it has vanished, is still
-            being written, may yet be withdrawn, or its time has not come.
+        :return: the message, and what the system knows of its file; None when it is not to be claimed now.
         :raises CorruptQueueFile: when the file holds none; set it aside.
         :raises BusyQueueFile: when another process has locked it.
         :raises OSError: when it cannot be read or moved; it stays in its queue.
@@ -229,8 +218,7 @@ class Spool:
         except OSError:
             self._small_files.discard(active)
             raise
-        message, found = read
-        return message, found.st_mtime, found.st_mode & _EXPIRE != 0
+        return read
 
     def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
         """
@@ -355,7 +343,7 @@ class Spool:
             path = self._folders.path(queue, queue_id)
             if (found := self._folders.stat(path)) is not None:
                 with suppress(FileNotFoundError):
-                    self._files.chmod(path, stat.S_IMODE(found.st_mode) | _EXPIRE)
+                    self._files.chmod(path, stat.S_IMODE(found.st_mode) | 0o010)
                     return True
         return False
 
@@ -390,9 +378,7 @@ class Spool:
         :param kind: ``bounce``, ``defer`` or ``trace``.
         :raises ValueError: for another kind, or what is no queue id.
         """
-        if kind not in JOURNALS:
-            raise ValueError(f"{kind!r} is no kind of journal; there are {', '.join(JOURNALS)}")
-        return self._folders.path(kind, queue_id)
+        return self._folders.journal_path(kind, queue_id)
 
     def _open_to_mark(self, queue_id: str) -> tuple[int, str]:
         path = self._folders.path("active", queue_id)

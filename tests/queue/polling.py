@@ -51,7 +51,7 @@ class WatchedSpool(Spool):
         self._may_fail("read")
         return super().read(queue_id, queue)
 
-    def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, float, bool] | None:
+    def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, os.stat_result] | None:
         """Fails as ``take``."""
         self.tried.append((queue, queue_id))
         self._may_fail("take")

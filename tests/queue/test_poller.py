@@ -283,7 +283,7 @@ class Pace(SynchronousTestCase):
             scene.put("incoming", NOW, f"x@d{number}.example")
         take = scene.spool.take
 
-        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, float, bool] | None:
+        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, os.stat_result] | None:
             scene.clock.rightNow += 0.003
             return take(queue_id, queue, latest)
 
@@ -314,7 +314,7 @@ class Pace(SynchronousTestCase):
             scene.put("incoming", NOW, "x@hog.example")
         take = scene.spool.take
 
-        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, float, bool] | None:
+        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, os.stat_result] | None:
             scene.clock.rightNow += 0.002
             return take(queue_id, queue, latest)
 
