@@ -5,8 +5,8 @@ A file is opened once, and what has to be known of it is asked of the open file:
 So what is found belongs together, whoever moves, removes or replaces the file meanwhile, and one that is about to be
 claimed is read first: what cannot be read, or is not to be taken yet, is never moved for nothing.
 
-Promises: nothing is changed, but that what was never completed is removed one day; nothing is locked that is still being
-written; a pipe that somebody has put among the files holds up nobody.
+Promises: nothing is changed, but that what was never completed is removed one day; nothing is locked that is still
+being written; a pipe that somebody has put among the files holds up nobody.
 
 Does not: move files (``spool``), or read the content (``content``), though a small file is kept in memory until that is
 wanted (``small_files``).
