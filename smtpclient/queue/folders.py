@@ -88,7 +88,7 @@ class Folders:
             raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}") from None
 
     def _path(self, queue: str, queue_id: str) -> str:
-        if not queue_ids.is_valid(queue_id):
+        if queue_ids.match(queue_id) is None:
             raise ValueError(f"{queue_id!r} is no queue id")
         return self.path_of_valid(queue, queue_id)
 
