@@ -221,19 +221,20 @@ class Channel(Protocol):
         :param limit: how long to wait for it, and for each further line of it, in seconds.
         :raises SessionOver: when there is none to come.
         """
-        if not self._replies:
+        reply = self.at_hand()
+        if reply is None:
             self._raise_if_over()
             self._deadline.begin(limit, PATIENCE if self.pace is None else 1)
-            while not self._replies:
+            while reply is None:
                 await self._event()
+                reply = self.at_hand()
             self._deadline.end()
-        return self._next()
+        return reply
 
     def at_hand(self) -> Reply | None:
         """The next reply, if it has arrived."""
-        return self._next() if self._replies else None
-
-    def _next(self) -> Reply:
+        if not self._replies:
+            return None
         reply = self._replies.popleft()
         if reply.garbage or self.conceal is not None or self.trace is not None:
             return self._looked_at(reply)
@@ -358,21 +359,20 @@ class Channel(Protocol):
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
-    async def _event(self) -> None:
+    def _event(self) -> Deferred[None]:
         """
-        Wait for anything to happen.
+        What to wait for until anything happens.
 
         :raises SessionOver: when nothing will.
         """
         self._raise_if_over()
-        waiter = self._waiter = Deferred()
-        try:
-            await waiter
-        except BaseException:
-            # Whoever waited was cancelled. The replies to what it has sent would be taken for someone else's.
-            self._waiter = None
-            self.abort()
-            raise
+        waiter = self._waiter = Deferred(self._cancelled)
+        return waiter
+
+    def _cancelled(self, _waiter: Deferred[None]) -> None:
+        """Whoever waited does so no more: the replies to what it has sent would be taken for someone else's."""
+        self._waiter = None
+        self.abort()
 
     def _raise_if_over(self) -> None:
         if self._over is not None:
