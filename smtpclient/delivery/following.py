@@ -34,27 +34,30 @@ class Turn:
     The place behind a message in its session.
 
     :ivar lines: what the message there says first; it goes out with the end of the one in front.
-    :ivar is_taken: somebody waits there.
     :ivar is_orderly: the server is known to answer in order, so that its no to the message in front is believed.
     """
 
-    __slots__ = ("_over", "is_orderly", "is_taken", "lines")
+    __slots__ = ("_over", "is_orderly", "lines")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_orderly: bool) -> None:
         self.lines = b""
-        self.is_taken = False
-        self.is_orderly = False
-        self._over: Deferred[None] = Deferred()
+        self.is_orderly = is_orderly
+        self._over: Deferred[None] | None = None
 
-    async def wait(self, lines: bytes) -> None:
-        """Have these lines sent, and return when the message in front is over."""
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody waits there."""
+        return self._over is not None
+
+    def wait(self, lines: bytes) -> Deferred[None]:
+        """Have these lines sent, and fire when the message in front is over."""
         self.lines = lines
-        self.is_taken = True
-        await self._over
+        self._over = Deferred()
+        return self._over
 
     def come(self) -> None:
         """The message in front is over."""
-        if not self._over.called:
+        if self._over is not None and not self._over.called:
             self._over.callback(None)
 
 

@@ -6,7 +6,6 @@ capabilities, number of messages) goes into outcomes.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import cast
 
 from smtpclient.delivery.following import Turn
@@ -56,6 +55,8 @@ class Session:
         self.transcript = transcript
         self.uses = 0
         self._mails = 0
+        in_chunks = settings.use_bdat and not settings.lmtp and "CHUNKING" in capabilities
+        self._kind = ChunkedTransaction if in_chunks else Transaction
         self._limits = limits.parse(capabilities.keywords.get("LIMITS", ""))
         self.delay_dot: Callable[[], Awaitable[None]] | None = None
         self._errors: dict[str, None] = {}
@@ -122,14 +123,14 @@ class Session:
         recipients: Sequence[Recipient],
         content: IMessageContent,
         waited: float = 0.0,
-        follow: Callable[[Turn], bool] | None = None,
+        follow: Callable[[], bytes] | None = None,
     ) -> Transaction:
         """
         Carry one message; the verdicts are in what is returned.
 
         :param waited: how long it has been in the queue, seconds.
-        :param follow: lets the next message take its turn behind this one, and says whether it did; :meth:`hand_on` is
-            to be called in the end. None: nobody is to follow.
+        :param follow: lets the next message :meth:`stand_behind` this one, and gives what that has to say;
+            :meth:`hand_on` is to be called in the end. None: nobody is to follow.
         :raises CorruptQueueFile: when the content is no content.
         """
         self._begin()
@@ -137,7 +138,7 @@ class Session:
         if len(shares) == 1:
             transaction = self._transaction(envelope, recipients, content, waited)
             if follow is not None and self.may_be_followed:
-                transaction.follow, transaction.believes = partial(self._next_lines, follow), self._believes
+                transaction.follow, transaction.believes = follow, self._believes
             await transaction.run()
             return self._note(transaction)
         return await self._carry_in_shares(envelope, recipients, content, waited, shares)
@@ -178,7 +179,7 @@ class Session:
         recipients: Sequence[Recipient],
         content: IMessageContent,
         begun: Callable[[], None],
-        follow: Callable[[Turn], bool] | None = None,
+        follow: Callable[[], bytes] | None = None,
     ) -> Transaction:
         """
         Carry one message behind another one, as :meth:`transact` does.
@@ -191,16 +192,14 @@ class Session:
         begun()
         self._begin()
         if follow is not None:
-            transaction.follow, transaction.believes = partial(self._next_lines, follow), self._believes
+            transaction.follow, transaction.believes = follow, self._believes
         await transaction.run()
         return self._note(transaction)
 
-    def _next_lines(self, follow: Callable[[Turn], bool]) -> bytes:
-        """What the next message says behind the end of this one, if one follows."""
-        turn = Turn()
-        if not follow(turn) or not turn.is_taken:
-            return b""
-        self._behind = turn
+    def stand_behind(self, turn: Turn) -> bytes:
+        """Whoever waits for this turn is behind the message under way; what he has to say behind its end."""
+        if turn.is_taken:
+            self._behind = turn
         return turn.lines
 
     def _believes(self, reply: Reply) -> bool:
@@ -221,8 +220,7 @@ class Session:
         self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent, waited: float
     ) -> Transaction:
         self._mails += 1
-        in_chunks = self._settings.use_bdat and not self._settings.lmtp and "CHUNKING" in self.capabilities
-        kind = ProbeTransaction if envelope.is_probe else ChunkedTransaction if in_chunks else Transaction
+        kind = ProbeTransaction if envelope.is_probe else self._kind
         transaction = kind(self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content)
         transaction.learn = self._learn
         if self.delay_dot is not None and waited >= self._settings.pix.threshold:
@@ -232,7 +230,8 @@ class Session:
     def _note(self, transaction: Transaction) -> Transaction:
         """Remember what a transaction says about the dialogue."""
         for fate in transaction.verdicts.values():
-            self.note(fate)
+            if fate.error_class:
+                self.note(fate)
         return transaction
 
     def _begin(self) -> None:

@@ -221,15 +221,13 @@ class Channel(Protocol):
         :param limit: how long to wait for it, and for each further line of it, in seconds.
         :raises SessionOver: when there is none to come.
         """
-        reply = self.at_hand()
-        if reply is None:
+        if not self._replies:
             self._raise_if_over()
             self._deadline.begin(limit, PATIENCE if self.pace is None else 1)
-            while reply is None:
+            while not self._replies:
                 await self._event()
-                reply = self.at_hand()
             self._deadline.end()
-        return reply
+        return cast(Reply, self.at_hand())
 
     def at_hand(self) -> Reply | None:
         """The next reply, if it has arrived."""

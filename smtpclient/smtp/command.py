@@ -23,6 +23,7 @@ _TYPED_ADDRESS = re.compile(r"([A-Za-z0-9-]+);(.*)", re.S)
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*@[A-Za-z0-9.-]+")
 # In a domain, these would end the address and begin a parameter.
 _NOT_IN_DOMAIN = re.compile(r"[ <>]")
+_PRINTABLE = bytes(range(0x20, 0x7F))
 _BODY = {"8bit": " BODY=8BITMIME", "7bit": " BODY=7BIT"}
 
 DATA = b"DATA\r\n"
@@ -41,7 +42,11 @@ def line(text: str) -> bytes:
 
     :raises UnsafeArgument: when the text holds CR, LF, NUL or another control character.
     """
-    if not (text.isprintable() or address.is_safe(text)):  # what is printable is safe, and soon told
+    if text.isascii():
+        plain = text.encode("ascii")
+        if not plain.translate(None, _PRINTABLE):  # is safe, and soon told
+            return plain + b"\r\n"
+    if not address.is_safe(text):
         raise UnsafeArgument(text)
     return address.to_bytes(text) + b"\r\n"
 

@@ -94,6 +94,11 @@ class Transaction:
         self._accepted: list[int] = []
         self.verdicts: dict[int, Verdict] = {}
 
+    @property
+    def fate(self) -> Verdict:
+        """The verdict that fell first."""
+        return next(iter(self.verdicts.values()))
+
     def open(self) -> bytes:
         """
         What is to be sent before :meth:`run`, behind another message: the envelope, or nothing.
@@ -102,7 +107,7 @@ class Transaction:
         """
         mail, rcpts = self._commands = self._envelope_commands()
         self._is_open = bool(rcpts)
-        return b"".join([mail, *(line for _, line in rcpts), command.DATA]) if rcpts else b""
+        return b"".join([mail, *[line for _, line in rcpts], command.DATA]) if rcpts else b""
 
     async def run(self) -> None:
         """
@@ -165,7 +170,7 @@ class Transaction:
         channel, settings, pipelined = self._channel, self._settings, self._capabilities.pipelining
         origin = xforward.commands(self._envelope, self._capabilities) if settings.send_xforward else []
         if pipelined and not self._is_open:
-            self._send_envelope(b"".join([*origin, mail, *(line for _, line in rcpts)]))
+            self._send_envelope(b"".join([*origin, mail, *[line for _, line in rcpts]]))
         for line in origin:
             if not pipelined:
                 channel.command(line)
@@ -189,17 +194,28 @@ class Transaction:
 
     async def _transfer(self) -> bool:
         """What follows the envelope's replies; with PIPELINING it may be that no recipient was accepted."""
+        channel, settings = self._channel, self._settings
         self.stage = Stage.DATA
         if not self._capabilities.pipelining:
-            self._channel.command(command.DATA)
-        go_ahead = self._channel.at_hand() or await self._channel.reply(self._settings.data_init)
+            channel.command(command.DATA)
+        go_ahead = channel.at_hand() or await channel.reply(settings.data_init)
         if go_ahead.category != 3:
             self.needs_reset = True
             self._fail_rest(verdict.said(self._peer, go_ahead, self.stage))
             return True
         if not self._accepted:
             return await self._empty_message()
-        return await self._message()
+        self.stage = Stage.CONTENT
+        if not await self._send_content():
+            self._break_off(await channel.reply(settings.data_done))
+            return False
+        self.stage = Stage.DOT
+        if settings.lmtp:
+            for index in self._accepted:
+                self.verdicts[index] = self._fate(await channel.reply(settings.data_done))
+        else:
+            self._conclude(await channel.reply(settings.data_done))
+        return True
 
     def _mail(self, reply: Reply) -> bool:
         """Take the reply to MAIL; whether it is a yes."""
@@ -240,34 +256,6 @@ class Transaction:
             await self._channel.reply(self._settings.data_done)
         return True
 
-    async def _message(self) -> bool:
-        self.stage = Stage.CONTENT
-        try:
-            finished = await self._send_content()
-        except SessionOver:
-            if not self._channel.has_reply:
-                raise
-            finished = False
-        channel, limit = self._channel, self._settings.data_done
-        if not finished:
-            self._break_off(await channel.reply(limit))
-            return False
-        self.stage = Stage.DOT
-        if self._settings.lmtp:
-            for index in self._accepted:
-                self.verdicts[index] = self._fate(await channel.reply(limit))
-        else:
-            self._conclude(await channel.reply(limit))
-        return True
-
-    def _break_off(self, reply: Reply) -> None:
-        """Take a reply that has come before the end of the content."""
-        self._channel.abort()
-        is_refusal = reply.category in (4, 5)
-        self._fail_rest(
-            verdict.said(self._peer, reply, Stage.DOT) if is_refusal else verdict.premature(self._peer, reply)
-        )
-
     async def _send_content(self) -> bool:
         """Send it to the end; false when the server has answered before that."""
         channel, limit = self._channel, self._settings.data_xfer
@@ -295,6 +283,10 @@ class Transaction:
                 # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
                 await channel.content(wire + end, limit)
                 return self._ended()
+            return False
+        except SessionOver:
+            if not channel.has_reply:
+                raise
             return False
         finally:
             reader.close()
@@ -326,6 +318,14 @@ class Transaction:
         if self.learn is not None and reply.category == 2:
             self.learn(Stage.DOT, reply)
         self._fail_rest(self._fate(reply))
+
+    def _break_off(self, reply: Reply) -> None:
+        """Take a reply that has come before the end of the content."""
+        self._channel.abort()
+        is_refusal = reply.category in (4, 5)
+        self._fail_rest(
+            verdict.said(self._peer, reply, Stage.DOT) if is_refusal else verdict.premature(self._peer, reply)
+        )
 
     def _fate(self, reply: Reply) -> Verdict:
         return verdict.sent(reply) if reply.category == 2 else verdict.said(self._peer, reply, Stage.DOT)
