@@ -95,8 +95,8 @@ class Attempt:
     def __init__(self, means: Means, request: DeliveryRequest, settle: Settle) -> None:
         self._means = means
         self._request = request
-        behind = request.behind
-        front = self._front = behind if isinstance(behind, Front) else None  # what another attempt has given along
+        # What another attempt has given along.
+        front = self._front = request.behind if isinstance(request.behind, Front) else None
         self._key = front.key if front is not None else fitting.key_of(means, request)
         self._ledger = Ledger(request, settle, means.clock, means.status_filter)
         self._one_session = means.settings.session_limit == 1
@@ -144,8 +144,7 @@ class Attempt:
             return None
         hosts = await self._means.find(where)
         self._found_self = hosts.found_self
-        failure = hosts.failure
-        if failure is None:
+        if (failure := hosts.failure) is None:
             return hosts
         fate = Verdict(failure.disposition, failure.status, failure.reason, site=True)
         if failure.not_found and (is_fallback or site == settings.relayhost):
@@ -358,7 +357,7 @@ class Attempt:
 
     def _decided(self, session: Session, transaction: Transaction, *, final: bool) -> list[tuple[Recipient, Verdict]]:
         """Whose fate is decided; the others are kept for the next address."""
-        decided: list[tuple[Recipient, Verdict]] = []
+        decided = []
         for index, recipient in enumerate(self._ledger.left):
             fate = transaction.verdicts[index]
             if fate.disposition is Disposition.DEFERRED:

@@ -237,15 +237,11 @@ class Session:
     def _begin(self) -> None:
         """Count a message, and forget what went wrong with the one before: it is not about this one."""
         if self.uses:
-            self._forget()
+            self._errors.clear()
+            self.channel.garbage = 0
+            if self.transcript is not None:
+                self.transcript.lines.clear()
         self.uses += 1
-
-    def _forget(self) -> None:
-        """What went wrong with an earlier message, and was said for it, is not about the next one."""
-        self._errors.clear()
-        self.channel.garbage = 0
-        if self.transcript is not None:
-            self.transcript.lines.clear()
 
     def note(self, fate: Verdict) -> None:
         """Remember what a verdict says about the dialogue, until the next message."""

@@ -254,11 +254,7 @@ class Channel(Protocol):
         :param limit: how long the server may take nothing, in seconds.
         :raises SessionOver: when the connection ended, or stood still for too long.
         """
-        self._raise_if_over()
-        rest = self._out.offer(data)
-        if rest:
-            self._write_at_its_pace(rest)
-        allowed = limit if self.pace is None else self.pace.allowance(limit, len(data))
+        allowed = self.put(data, limit)
         if self._paused:
             began = self._clock.seconds()
             self._deadline.begin(allowed)
@@ -267,6 +263,14 @@ class Channel(Protocol):
             self._deadline.end()
             if self.pace is not None:
                 self.pace.spent(self._clock.seconds() - began)
+
+    def put(self, data: bytes, limit: float) -> float:
+        """Send a block of :meth:`content`, and do not wait for room; how long the server may take nothing, seconds."""
+        self._raise_if_over()
+        rest = self._out.offer(data)
+        if rest:
+            self._write_at_its_pace(rest)
+        return limit if self.pace is None else self.pace.allowance(limit, len(data))
 
     def replace_lines(self, replace: Callable[[str], str | None]) -> None:
         """Read what this gives in place of a line of a reply, where it gives anything."""
@@ -364,8 +368,8 @@ class Channel(Protocol):
         :raises SessionOver: when nothing will.
         """
         self._raise_if_over()
-        waiter = self._waiter = Deferred(self._cancelled)
-        return waiter
+        self._waiter = Deferred(self._cancelled)
+        return self._waiter
 
     def _cancelled(self, _waiter: Deferred[None]) -> None:
         """Whoever waited does so no more: the replies to what it has sent would be taken for someone else's."""

@@ -281,7 +281,9 @@ class Transaction:
                 elif self.follow is not None:
                     end += self.follow()
                 # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
-                await channel.content(wire + end, limit)
+                channel.put(wire + end, limit)
+                if channel.full:
+                    await channel.content(b"", limit)
                 return self._ended()
             return False
         except SessionOver:
