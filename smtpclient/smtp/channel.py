@@ -254,7 +254,11 @@ class Channel(Protocol):
         :param limit: how long the server may take nothing, in seconds.
         :raises SessionOver: when the connection ended, or stood still for too long.
         """
-        allowed = self.put(data, limit)
+        self._raise_if_over()
+        rest = self._out.offer(data)
+        if rest:
+            self._write_at_its_pace(rest)
+        allowed = limit if self.pace is None else self.pace.allowance(limit, len(data))
         if self._paused:
             began = self._clock.seconds()
             self._deadline.begin(allowed)
@@ -263,14 +267,6 @@ class Channel(Protocol):
             self._deadline.end()
             if self.pace is not None:
                 self.pace.spent(self._clock.seconds() - began)
-
-    def put(self, data: bytes, limit: float) -> float:
-        """Send a block of :meth:`content`, and do not wait for room; how long the server may take nothing, seconds."""
-        self._raise_if_over()
-        rest = self._out.offer(data)
-        if rest:
-            self._write_at_its_pace(rest)
-        return limit if self.pace is None else self.pace.allowance(limit, len(data))
 
     def replace_lines(self, replace: Callable[[str], str | None]) -> None:
         """Read what this gives in place of a line of a reply, where it gives anything."""
@@ -361,20 +357,21 @@ class Channel(Protocol):
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
-    def _event(self) -> Deferred[None]:
+    async def _event(self) -> None:
         """
-        What to wait for until anything happens.
+        Wait for anything to happen.
 
         :raises SessionOver: when nothing will.
         """
         self._raise_if_over()
-        self._waiter = Deferred(self._cancelled)
-        return self._waiter
-
-    def _cancelled(self, _waiter: Deferred[None]) -> None:
-        """Whoever waited does so no more: the replies to what it has sent would be taken for someone else's."""
-        self._waiter = None
-        self.abort()
+        waiter = self._waiter = Deferred()
+        try:
+            await waiter
+        except BaseException:
+            # Whoever waited was cancelled. The replies to what it has sent would be taken for someone else's.
+            self._waiter = None
+            self.abort()
+            raise
 
     def _raise_if_over(self) -> None:
         if self._over is not None:

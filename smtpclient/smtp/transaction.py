@@ -281,9 +281,7 @@ class Transaction:
                 elif self.follow is not None:
                     end += self.follow()
                 # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
-                channel.put(wire + end, limit)
-                if channel.full:
-                    await channel.content(b"", limit)
+                await channel.content(wire + end, limit)
                 return self._ended()
             return False
         except SessionOver:
