@@ -47,7 +47,6 @@ from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 from smtpclient.queue.small_files import ROOM
-from smtpclient.queue.takeover import TakeoverWatch
 from smtpclient.queue.trigger import DOORS, Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
 from smtpclient.workers import crew
@@ -142,6 +141,9 @@ class Outbound(MultiService):
         """What goes on beside the deliveries."""
         self._delivery.domains.chores(self.submit).setServiceParent(self)
         if self.spool.beside_postfix:
+            # Few need it, and what it takes of Twisted is a twentieth of all that would be imported.
+            from smtpclient.queue.takeover import TakeoverWatch  # noqa: PLC0415
+
             watch = TakeoverWatch(self._is_taken_over, self.poller.stopService, self._reactor, self.maillog)
             watch.setServiceParent(self)
 

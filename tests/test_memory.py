@@ -1,4 +1,4 @@
-"""What the C library does with memory that was given back."""
+"""What becomes of memory that was given back, and of what is there to stay."""
 
 import platform
 import subprocess
@@ -23,6 +23,26 @@ for _ in range(1000):
     del a, b
 print(faults() - before)
 """
+
+
+_LOADING = """
+import gc
+from smtpclient import memory
+memory.begin_to_load()
+before = gc.isenabled()
+kept = [[] for _ in range(10_000)]
+memory.end_loading()
+print(before, gc.isenabled(), gc.get_freeze_count() > len(kept))
+"""
+
+
+class LoadingTests(SynchronousTestCase):
+    """A process that loads all its code."""
+
+    def test_what_is_loaded_is_never_looked_at(self) -> None:
+        """Nothing is looked for while code is loaded; then it is, but not among what was there by then."""
+        output = subprocess.run([sys.executable, "-c", _LOADING], check=True, capture_output=True, timeout=60)
+        self.assertEqual(output.stdout.split(), [b"False", b"True", b"True"])
 
 
 class MemoryTests(SynchronousTestCase):
