@@ -29,6 +29,7 @@ def begin_to_load() -> None:
 
 
 def end_loading() -> None:
-    """Look for garbage from now on, and only among what comes from now on."""
-    gc.freeze()
-    gc.enable()
+    """Look for garbage again, and only among what comes from now on; nothing, where loading was not begun."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()

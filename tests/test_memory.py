@@ -1,10 +1,13 @@
 """What becomes of memory that was given back, and of what is there to stay."""
 
+import gc
 import platform
 import subprocess
 import sys
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from smtpclient import memory
 
 # A process of its own: whether the library has learnt already is a matter of the whole process.
 _PROGRAM = """
@@ -38,6 +41,12 @@ print(before, gc.isenabled(), gc.get_freeze_count() > len(kept))
 
 class LoadingTests(SynchronousTestCase):
     """A process that loads all its code."""
+
+    def test_a_process_of_somebody_else(self) -> None:
+        """Where loading was not begun, its end changes nothing."""
+        before = gc.get_freeze_count()
+        memory.end_loading()
+        self.assertEqual((gc.isenabled(), gc.get_freeze_count()), (True, before))
 
     def test_what_is_loaded_is_never_looked_at(self) -> None:
         """Nothing is looked for while code is loaded; then it is, but not among what was there by then."""
