@@ -210,13 +210,13 @@ def line(outcome: Outcome, status: str = "") -> str:
     )
 
 
-# Five numbers a line, and nearly all of them are among these: looked up, they cost a fifth.
+# Five numbers a line, and nearly all of them are among these: looked up, they cost less than half.
 _HUNDREDTHS = tuple(f"{number / 100:g}" for number in range(100))
 _TENTHS = tuple(f"{number / 10:g}" for number in range(100))
 
 
 def _seconds(value: float) -> str:
-    """Two significant digits, down to a hundredth (``delay_logging_resolution_limit = 2``)."""
+    """Two significant digits, down to a hundredth (``delay_logging_resolution_limit = 2``); a half goes up."""
     if value < 0.005:
         return "0"
     if value < 0.995:
