@@ -4,7 +4,7 @@ import errno
 import signal
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -32,6 +32,7 @@ from smtpclient.workers.message import (
     Refused,
     Reopen,
     Stop,
+    settled,
 )
 from smtpclient.workers.placement import choose
 from smtpclient.workers.wire import Reader, encode
@@ -135,13 +136,15 @@ class Scene:
             2.0,
             lambda: backlog,
         )
-        return Deferred.fromCoroutine(self.crew.deliver(request))
+        delivery = ensureDeferred(self.crew.deliver(request))
+        self.machine.advance(0)  # what is said in one turn of the reactor is sent together
+        return delivery
 
 
 def sent(request: Deliver, **more: Any) -> Done:
     """The answer to a request all of whose recipients are delivered."""
     outcomes = [Outcome(recipient, Disposition.SENT, "2.0.0", "ok") for recipient in request.recipients]
-    return Done(request.number, tuple(outcomes), **more)
+    return Done(request.number, settled(request, outcomes), **more)
 
 
 class RequestTests(SynchronousTestCase):

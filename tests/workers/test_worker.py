@@ -161,7 +161,7 @@ class WorkerTests(TestCase):
         message = await self.message()
         done = await self.answer(self.request(message))
         self.assertEqual([Disposition.SENT], [outcome.disposition for outcome in done.outcomes])
-        self.assertEqual(message.recipients[0], done.outcomes[0].recipient)
+        self.assertEqual((0, Disposition.SENT), done.outcomes[0][:2])
         self.assertFalse(done.removed)
         self.assertEqual((), self.spool.read(message.envelope.queue_id).recipients)
         self.assertIn(f"{message.envelope.queue_id}: to=<you@there.example>", (self.base / "log").read_text())
