@@ -190,6 +190,7 @@ class Outbound(MultiService):
             crew.begin(self.parameters, *names, writes_log=self._log_file is not None),
             crew.Surroundings(
                 self.outcomes.publish,
+                self._is_heard_of,
                 self.scheduler.needs_only,
                 self.scheduler.removed,
                 lambda: self._trigger.heard(b"W"),
@@ -204,6 +205,10 @@ class Outbound(MultiService):
         if self._crew is None or request.transport in refusal.TRANSPORTS:
             return self._delivery.deliver(request)
         return self._crew.deliver(request)
+
+    def _is_heard_of(self, queue_id: str) -> bool:
+        """Whether somebody wants to hear what becomes of a message; receipts are subscribed in any case."""
+        return self.outcomes.subscribers > 1 or queue_id in self._receipts
 
     def _conclude(self, queue_id: str, delivered: int) -> bool:
         return self.scheduler.conclude(queue_id, delivered)

@@ -124,6 +124,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tls.policy_map",
         "tls.report_settings",
         "tls.settings",
+        "workers.line",
         "workers.message",
         "workers.outbox",
         "workers.placement",

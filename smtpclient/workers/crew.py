@@ -60,12 +60,14 @@ class Surroundings:
     What a crew says to the service.
 
     :param published: told of every outcome, after it was settled.
+    :param is_heard_of: whether somebody wants to be told of the outcomes of a message.
     :param needs_only: whether a message has nothing more to say once so many more recipients are delivered.
     :param removed: told of a message whose file a worker has removed for that reason.
     :param queued: told that a report was put into ``incoming/``.
     """
 
     published: Callable[[Envelope, Outcome], object]
+    is_heard_of: Callable[[str], bool]
     needs_only: Callable[[str, int], bool]
     removed: Callable[[str], object]
     queued: Callable[[], object]
@@ -150,8 +152,10 @@ class Crew(Service):
     def _give(
         self, request: DeliveryRequest, member: "Member", front: "Front | None" = None
     ) -> "Deferred[DeliveryResult]":
-        sole = self._surroundings.needs_only(request.envelope.queue_id, len(request.recipients))
-        return member.deliver(request, sole=sole, front=front)
+        surroundings, queue_id = self._surroundings, request.envelope.queue_id
+        sole = surroundings.needs_only(queue_id, len(request.recipients))
+        told = not sole or surroundings.is_heard_of(queue_id)
+        return member.deliver(request, sole=sole, told=told, front=front)
 
     async def _somebody(self, request: DeliveryRequest) -> "Member":
         """Wait until some worker is ready."""

@@ -11,6 +11,7 @@ to a worker  :class:`Begin`      first of all: the parameters
 from one     :class:`Ready`      requests are welcome
 ..           :class:`Refused`    it cannot work with these parameters
 ..           :class:`Done`       what a request has come to
+..           :class:`Removed`    the same, in short
 ..           :class:`Broken`     a delivery that raised
 ..           :class:`Logged`     a line for the mail log, where the worker has no file for it
 ..           :class:`Queued`     a report has been put into ``incoming/``
@@ -55,6 +56,7 @@ class Deliver(NamedTuple):
     :param backlog: how many messages for the destination wait.
     :param sole: the message has nobody else left and nothing to report: once all of these are delivered, its file is
         to be removed.
+    :param told: what becomes of each recipient is to be told; else only how it ended, where the file could be removed.
     :param behind: the number of a request for the same destination in whose place this one is to begin, once that is
         over or lets it follow; 0: it begins at once.
     """
@@ -67,6 +69,7 @@ class Deliver(NamedTuple):
     sole: bool
     envelope: Envelope
     recipients: tuple[Recipient, ...]
+    told: bool = True
     behind: int = 0
 
 
@@ -169,6 +172,12 @@ class Done(NamedTuple):
     removed: bool = False
 
 
+class Removed(NamedTuple):
+    """All are delivered, and the queue file is gone; nobody wants to know more."""
+
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Broken:
     """
@@ -209,4 +218,4 @@ class Queued:
     queue_id: str
 
 
-Message = Begin | Deliver | Cancel | Reopen | Stop | Ready | Refused | Done | Broken | Logged | Queued
+Message = Begin | Deliver | Cancel | Reopen | Stop | Ready | Refused | Done | Removed | Broken | Logged | Queued

@@ -37,6 +37,7 @@ KINDS: tuple[type[Message], ...] = (
     message.Ready,
     message.Refused,
     message.Done,
+    message.Removed,
     message.Broken,
     message.Logged,
     message.Queued,

@@ -59,6 +59,7 @@ from smtpclient.workers.message import (
     Queued,
     Ready,
     Refused,
+    Removed,
     Reopen,
     Stop,
     settled,
@@ -326,6 +327,8 @@ class Worker(Protocol):
         except Exception as why:
             self._log.failure("{queue_id}: delivery failed", queue_id=envelope.queue_id)
             return Broken(asked.number, str(why) or type(why).__name__)
+        if task.removed and not asked.told and result.site_failure is None:
+            return Removed(asked.number)
         return Done(asked.number, settled(asked, result.outcomes), result.site_failure, task.removed)
 
     def _conclude(self, queue_id: str, delivered: int) -> bool:

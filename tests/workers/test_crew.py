@@ -101,11 +101,13 @@ class Scene:
         self.published: list[tuple[str, str]] = []
         self.removed: list[str] = []
         self.queued = 0
+        self.heard_of = {"A1", "SOLE"}
         self.crew = Crew(
             size,
             Begin({"myhostname": "client.example"}, {}),
             Surroundings(
                 lambda envelope, outcome: self.published.append((envelope.queue_id, outcome.recipient.address)),
+                lambda queue_id: queue_id in self.heard_of,
                 lambda queue_id, count: queue_id == "SOLE" and count == 1,
                 self.removed.append,
                 self._hear,
