@@ -237,23 +237,23 @@ class Worker(Protocol):
     def _start(self, delivery: Delivery, task: Task, behind: object = None) -> None:
         """Begin a delivery, and let it go on by itself."""
         running = task.running = Running()
-        end = running.end = Deferred.fromCoroutine(self._run(delivery, task, running, behind))
-        end.addErrback(self._lost)
-
-    def _lost(self, failure: Failure) -> None:
-        self._log.failure("a delivery came to no end that could be told", failure)
-        self._leave(os.EX_SOFTWARE)
+        running.end = Deferred.fromCoroutine(self._run(delivery, task, running, behind))
 
     async def _run(self, delivery: Delivery, task: Task, running: Running, behind: object) -> None:
-        """Make deliveries, each in the place of the one before, and say what has come of them."""
+        """Make deliveries, each in the place of the one before, and say what has come of them; raises nothing."""
         following: Task | None = task
-        while following is not None:
-            task = following
-            self._outbox.say(await self._deliver(delivery, task, behind))
-            following, behind = self._over(task), None
-            if following is not None:
-                following.running = running
-        self._end_if_idle()
+        try:
+            while following is not None:
+                task = following
+                self._outbox.say(await self._deliver(delivery, task, behind))
+                following, behind = self._over(task), None
+                if following is not None:
+                    following.running = running
+        except Exception:
+            self._log.failure("a delivery came to no end that could be told")
+            self._leave(os.EX_SOFTWARE)
+        if self._stopping:
+            self._end_if_idle()
 
     def _over(self, task: Task) -> Task | None:
         """Forget a request; who is to begin in its place."""
