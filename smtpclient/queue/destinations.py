@@ -139,7 +139,8 @@ class Destinations:
         """
         if destination.suspension is not None or destination.settings.rate_delay or self._untouched or self._busy:
             return False
-        return bool(destination.jobs) and not destination.may_start()
+        # Where there are more than the window has shrunk to, this place is one too many.
+        return bool(destination.jobs) and destination.running == destination.window.size
 
     def update(self, destination: Destination) -> None:
         """Give a destination its place among the turns, or none, after anything about it has changed."""

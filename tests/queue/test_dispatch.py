@@ -176,6 +176,18 @@ class Following(SynchronousTestCase):
                 scene.accept(f"A{number}", "x@dest.example")
             self.assertFalse(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, ""))
 
+    def test_not_where_the_window_has_shrunk(self) -> None:
+        """A place that is one too many is not given on."""
+        scene = Scene(windows(initial=3, limit=3))
+        for number in range(6):
+            scene.accept(f"A{number}", "x@dest.example")
+        asked = [scene.agent.pending[0][0].follow(lambda envelope, recipients: True, "")]
+        scene.agent.finish(unreachable)
+        (state,) = scene.scheduler.destinations()
+        self.assertEqual((3, 2), (state.running, state.window))
+        asked.append(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, ""))
+        self.assertEqual([True, False], asked)
+
     def test_others_come_first(self) -> None:
         """A place that another destination waits for is not given on inside this one."""
         scene = Scene(windows(initial=2, limit=2, delivery_limit=2))
