@@ -12,7 +12,8 @@ worker goes on with the next message without having to ask, and has one at hand 
 Does not: choose (``placement``), start again (``crew``).
 
 Known limits: the last requests that were sent ahead may wait for a session that hangs, up to :data:`DEPTH` for each,
-when all others of their destination are over and there is no more mail for it. A worker that hangs keeps its requests until somebody ends it; ``kill -9`` does no harm.
+when all others of their destination are over and there is no more mail for it. A worker that hangs keeps its requests
+until somebody ends it; ``kill -9`` does no harm.
 """
 
 from collections.abc import Callable, Sequence
