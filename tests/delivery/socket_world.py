@@ -110,15 +110,6 @@ async def _settle(request: DeliveryRequest, outcomes: Sequence[Outcome]) -> Sequ
     return outcomes
 
 
-def unused_port(address: str = "127.0.0.1") -> int:
-    """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        number = probe.getsockname()[1]
-    assert isinstance(number, int)
-    return number
-
-
 def silent_port(case: TestCase) -> int:
     """A port at 127.0.0.1 that answers no SYN while a test runs: its queue is full."""
     full, *fillers = (socket.socket() for _ in range(3))

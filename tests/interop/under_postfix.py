@@ -5,7 +5,6 @@ A private Postfix with our program in master.cf, in place of its own smtp(8).
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -88,7 +87,7 @@ class UnderPostfix(PrivatePostfix):
         """The lines of the log that hold all of these."""
         return [line for line in self.log().splitlines() if all(word in line for word in words)]
 
-    def wait(self, *words: str, count: int = 1, limit: float = 40.0) -> list[str]:
+    def wait(self, *words: str, count: int = 1, limit: float = 120.0) -> list[str]:
         """Wait until so many lines of the log hold all of these."""
         what = f"{count} lines with {words}"
         try:
@@ -102,7 +101,7 @@ class UnderPostfix(PrivatePostfix):
         folders = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
         return sorted(name for folder in folders for _, _, names in os.walk(f"{self.queue}/{folder}") for name in names)
 
-    def wait_until_empty(self, limit: float = 60.0) -> None:
+    def wait_until_empty(self, limit: float = 180.0) -> None:
         """Wait until nothing is left in the queue."""
         try:
             # A message that moves meanwhile may be in none of the folders that are just looked into.
@@ -122,13 +121,15 @@ class UnderPostfix(PrivatePostfix):
                 continue
         return found
 
-    def one_process(self, limit: float = 20.0) -> int:
+    def one_process(self) -> int:
         """The one process of ours, waited for."""
-        end = time.monotonic() + limit
-        while not (found := self.processes()):
-            if time.monotonic() > end:
-                raise AssertionError(f"no process of ours: {self.log()[-2000:]}")
-            time.sleep(0.02)
+        found: list[int] = []
+
+        def there_is_one() -> bool:
+            found.extend(self.processes())
+            return bool(found)
+
+        wait_until(there_is_one, 120, "there is a process of ours")
         return found[0]
 
 
