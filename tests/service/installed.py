@@ -128,7 +128,7 @@ class Service:
         if self.process is None:
             return 0
         self.process.send_signal(number)
-        code = self.process.wait(60)
+        code = self.process.wait(120)
         self.process = None
         if self._output is not None:
             self._output.close()
