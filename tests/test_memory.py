@@ -32,5 +32,5 @@ class MemoryTests(SynchronousTestCase):
         """The pages of a block are made once, not for each block."""
         if platform.libc_ver()[0] != "glibc":
             raise SkipTest("another C library")
-        output = subprocess.run([sys.executable, "-c", _PROGRAM, "keep"], check=True, capture_output=True, timeout=60)
+        output = subprocess.run([sys.executable, "-c", _PROGRAM, "keep"], check=True, capture_output=True, timeout=120)
         self.assertLess(int(output.stdout), 1000)

@@ -40,7 +40,7 @@ class SocketWorld:
         servers: Mapping[str, Script | int],
         *,
         walk: WalkSettings | None = None,
-        connect_timeout: float = 10.0,
+        connect_timeout: float = 60.0,
         most: int = 0,
         **limits: Any,
     ) -> None:
