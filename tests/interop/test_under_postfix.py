@@ -75,8 +75,7 @@ class UnderPostfixTests(SynchronousTestCase):
         postfix.wait("to=<later@there.test>", "status=deferred")
         wait_until(lambda: "450 4.2.1 busy" in postfix.run("postqueue", "-p"), 120, "postqueue -p shows the reason")
         self.sink.opinion = lambda address: b"250 2.1.5 Ok\r\n"  # type: ignore[method-assign]
-        postfix.retry()
-        postfix.wait_until_empty()
+        postfix.retry_until_empty()
         self.assertEqual((len(self.arrived("you@there.test")), len(self.arrived("later@there.test"))), (1, 1))
 
     def test_bounce(self) -> None:
@@ -261,8 +260,7 @@ class UnderPostfixTests(SynchronousTestCase):
         postfix.send("other@there.test")
         wait_until(lambda: bool(self.arrived("other@there.test")), 300, "other mail goes on")
         wait_until(lambda: len(os.listdir(f"{postfix.queue}/active")) == 0, 120, "nothing is active")
-        postfix.retry()
-        postfix.wait_until_empty()
+        postfix.retry_until_empty()
         self.assertGreaterEqual(len(self.arrived("you@there.test")), 1)
 
     def test_killed_again_and_again(self) -> None:
@@ -311,16 +309,8 @@ class UnderPostfixTests(SynchronousTestCase):
 
     def all_that_comes(self, postfix: UnderPostfix) -> list[str]:
         """Have everything tried until nothing is left; who got something, as often as he did."""
-        self.retry_until_empty(postfix)
+        postfix.retry_until_empty()
         return [re.findall("<(.*?)>", line)[0] for each in self.sink.transactions for line in each.recipients]
-
-    def retry_until_empty(self, postfix: UnderPostfix) -> None:
-        """Have everything tried, again and again, until nothing is left."""
-        end = time.monotonic() + 180
-        while any(postfix.queued() for _ in range(3)) and time.monotonic() < end:
-            postfix.retry()
-            time.sleep(0.5)
-        self.assertEqual(postfix.queued(), [])
 
     def test_reload(self) -> None:
         """What is under way ends and is marked, the process ends, and the next one has the new main.cf."""
@@ -339,8 +329,7 @@ class UnderPostfixTests(SynchronousTestCase):
         postfix.send("other@there.test")
         wait_until(lambda: bool(self.arrived("other@there.test")), 120, "mail goes on")
         self.assertNotIn(first, postfix.processes())
-        postfix.retry()
-        postfix.wait_until_empty()
+        postfix.retry_until_empty()
         self.assertEqual(len(self.arrived("you@there.test")), 1)
         self.assertEqual(postfix.lines("warning: process", "smtpclient-smtp"), [])
 
@@ -354,8 +343,7 @@ class UnderPostfixTests(SynchronousTestCase):
         wait_until(lambda: not os.listdir(f"{postfix.queue}/active"), 120, "the message is deferred")
         self.assertEqual(postfix.lines("fatal"), [])
         self.sink.may_answer.set()
-        postfix.retry()
-        postfix.wait_until_empty()
+        postfix.retry_until_empty()
         self.assertGreaterEqual(len(self.arrived("you@there.test")), 1)
 
     def test_stop(self) -> None:
@@ -440,7 +428,7 @@ class UnderPostfixTests(SynchronousTestCase):
         wait_until(lambda: "configuration error" in postfix.run("postqueue", "-p"), 120, "postqueue -p has the reason")
         postfix.set({"smtp_sasl_type": "cyrus"})
         postfix.reload()
-        self.retry_until_empty(postfix)  # the process with the old settings may still take a request or two
+        postfix.retry_until_empty()  # the process with the old settings may still take a request or two
         self.assertEqual(len(self.arrived("you@there.test")), 1)
 
     def test_sessions_are_used_again(self) -> None:
@@ -455,8 +443,7 @@ class UnderPostfixTests(SynchronousTestCase):
         postfix.stop()
         postfix.set({"defer_transports": ""})
         postfix.begin()
-        postfix.retry()
-        postfix.wait_until_empty()
+        postfix.retry_until_empty()
         self.assertTrue(postfix.lines("conn_use=10"), postfix.log()[-2000:])
         self.assertLess(self.sink.sessions, 20)
 

@@ -5,6 +5,7 @@ A private Postfix with our program in master.cf, in place of its own smtp(8).
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -80,8 +81,8 @@ class UnderPostfix(PrivatePostfix):
         self.run("sendmail", *options, "-f", "me@postfix.test", *recipients, data=data)
 
     def retry(self) -> None:
-        """Have everything that waits tried again now."""
-        poke(self.queue, "FADI")
+        """Have everything that waits tried again now; what is just being deferred is not among it."""
+        wait_until(lambda: poke(self.queue, "FADI"), 120, "the queue manager's door is open")
 
     def lines(self, *words: str) -> list[str]:
         """The lines of the log that hold all of these."""
@@ -106,6 +107,22 @@ class UnderPostfix(PrivatePostfix):
         try:
             # A message that moves meanwhile may be in none of the folders that are just looked into.
             wait_until(lambda: not any(self.queued() for _ in range(3)), limit, "the queue is empty")
+        except AssertionError:
+            raise AssertionError(f"still queued: {self.queued()}: {self.log()[-4000:]}") from None
+
+    def retry_until_empty(self) -> None:
+        """Have everything tried, again and again, until nothing is left in the queue."""
+        poked = 0.0
+
+        def empty() -> bool:
+            nonlocal poked
+            if time.monotonic() > poked + 0.5:
+                self.retry()
+                poked = time.monotonic()
+            return not any(self.queued() for _ in range(3))
+
+        try:
+            wait_until(empty, 180, "the queue is empty")
         except AssertionError:
             raise AssertionError(f"still queued: {self.queued()}: {self.log()[-4000:]}") from None
 
