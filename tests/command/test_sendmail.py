@@ -433,6 +433,6 @@ class ProgramTests(SendmailCase, TestCase):
             subprocess.run, command, input=b"To: r@y.test\n\nbody\n", capture_output=True, timeout=120, check=False
         )
         self.assertEqual((0, b""), (run.returncode, run.stderr))
-        self.assertEqual(frozenset("W"), await heard.addTimeout(10, reactor))
+        self.assertEqual(frozenset("W"), await heard.addTimeout(60, reactor))
         self.assertEqual([run.stdout.decode().strip()], [one.envelope.queue_id for one in self.queued()])
         await doors.close()
