@@ -82,6 +82,7 @@ class WorkerTests(TestCase):
         self.spool.prepare()
         self.addCleanup(self.spool.close)
         self.server: type[Server] = Server
+        self.visits = 0
         port = CLOCK.listenTCP(0, Factory.forProtocol(self.serve), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.settings = {
@@ -103,6 +104,7 @@ class WorkerTests(TestCase):
 
     def serve(self) -> Server:
         """A server of the kind that the test wants."""
+        self.visits += 1
         return self.server()
 
     async def end(self) -> None:
@@ -250,7 +252,7 @@ class WorkerTests(TestCase):
         await self.begin()
         message = await self.message()
         self.say(self.request(message))
-        await deferLater(CLOCK, 0.1)
+        await self.until(lambda: self.visits == 1)
         broken = await self.answer(Cancel(1), Cancel(7))
         self.assertTrue(broken.cancelled)
         self.assertEqual(message.recipients, self.spool.read(message.envelope.queue_id).recipients)
