@@ -1,5 +1,6 @@
 """The service in a jail: root changed, privileges dropped, and no Python within reach."""
 
+import contextlib
 import os
 import re
 import signal
@@ -156,13 +157,15 @@ class JailCase(SynchronousTestCase):
         mapped = {
             line.split(maxsplit=5)[5] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/" in line
         }
+        return {path for path in mapped | self.opened(pid) if path.startswith("/")}
+
+    def opened(self, pid: int) -> set[str]:
+        """What a process has open; what it closes meanwhile may be missing."""
         opened = set()
         for link in Path(f"/proc/{pid}/fd").iterdir():
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 opened.add(os.readlink(link))
-            except FileNotFoundError:
-                continue
-        return {path for path in mapped | opened if path.startswith("/")}
+        return opened
 
 
 class Delivering(JailCase):
@@ -224,7 +227,7 @@ class Delivering(JailCase):
         inside = str(self.jail) + "/"
         late = {path for path in self.files(pid) - before if not path.startswith(inside)}
         self.assertEqual(late, set())
-        folders = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_dir()]
+        folders = [path for path in self.opened(pid) if os.path.isdir(path)]
         self.assertEqual([path for path in folders if not path.startswith(inside)], [])
 
     def test_as_a_daemon(self) -> None:
