@@ -5,10 +5,12 @@ Both get the same queue files and the same configuration where they share parame
 The clock runs from the first message at the sink to the last, so that starting costs time to neither.
 """
 
+import errno
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -71,11 +73,31 @@ def postfix_is_here() -> bool:
     return os.path.exists("/usr/lib/postfix/sbin/master") and shutil.which("smtp-sink") is not None and os.getuid() == 0
 
 
+def _somebody_listens(address: str) -> bool:
+    """Whether a program listens at the sink's port, at this address or at one that this one includes."""
+    with socket.socket() as probe:
+        # Connections of an earlier run that are still fading away are nobody.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, PORT))
+        except OSError as why:
+            if why.errno != errno.EADDRINUSE:
+                raise
+            return True
+        return False
+
+
 class Sink:
-    """smtp-sink(1), or our own where that is not installed; it throws everything away and counts."""
+    """
+    smtp-sink(1), or our own where that is not installed; it throws everything away and counts.
+
+    :raises SystemExit: when it cannot listen, or somebody else does: smtp-sink(1) would share the port, and the mail.
+    """
 
     def __init__(self, address: str) -> None:
         self.count, self.first, self.last = 0, 0.0, 0.0
+        if _somebody_listens(address):
+            sys.exit(f"no sink at {address}:{PORT}: another program listens there")
         own = [sys.executable, "-m", "bench.sink", f"{address}:{PORT}"]
         theirs = ["smtp-sink", "-c", "-u", "nobody", f"{address}:{PORT}", "2000"]
         is_here = shutil.which("smtp-sink") is not None and os.getuid() == 0
@@ -83,9 +105,10 @@ class Sink:
             theirs if is_here else own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
         threading.Thread(target=self._watch, daemon=True).start()
-        time.sleep(0.5 if is_here else 1.5)
-        if self.process.poll() is not None:
-            sys.exit(f"no sink at {address}:{PORT}")
+        while not _somebody_listens(address):
+            if self.process.poll() is not None:
+                sys.exit(f"no sink at {address}:{PORT}")
+            time.sleep(0.05)
 
     def _watch(self) -> None:
         assert self.process.stdout is not None

@@ -32,7 +32,7 @@ from demo.world import World
 ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
 BIN = Path(sys.executable).parent
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 MAIN_CF = """\
 queue_directory = {var}/spool
@@ -199,6 +199,7 @@ class Play:
                 and all(f": {queue_id}: removed" in log for queue_id in (delivered, bounced))
                 and log.count(": removed") >= 3
                 and len(self.arrived("lilies")) == 1
+                and any((VAR / "spool" / "deferred").rglob(deferred))
             )
 
         await self.until("The end of the three messages", settled)

@@ -47,7 +47,6 @@ from smtpclient.queue.schedule import ScheduleSettings
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 from smtpclient.queue.small_files import ROOM
-from smtpclient.queue.takeover import TakeoverWatch
 from smtpclient.queue.trigger import DOORS, Doors, Trigger, open_doors
 from smtpclient.receipts import Receipt, Receipts
 from smtpclient.workers import crew
@@ -142,6 +141,9 @@ class Outbound(MultiService):
         """What goes on beside the deliveries."""
         self._delivery.domains.chores(self.submit).setServiceParent(self)
         if self.spool.beside_postfix:
+            # Few need it, and what it takes of Twisted is a twentieth of all that would be imported.
+            from smtpclient.queue.takeover import TakeoverWatch  # noqa: PLC0415
+
             watch = TakeoverWatch(self._is_taken_over, self.poller.stopService, self._reactor, self.maillog)
             watch.setServiceParent(self)
 
@@ -190,6 +192,7 @@ class Outbound(MultiService):
             crew.begin(self.parameters, *names, writes_log=self._log_file is not None),
             crew.Surroundings(
                 self.outcomes.publish,
+                self._is_heard_of,
                 self.scheduler.needs_only,
                 self.scheduler.removed,
                 lambda: self._trigger.heard(b"W"),
@@ -204,6 +207,10 @@ class Outbound(MultiService):
         if self._crew is None or request.transport in refusal.TRANSPORTS:
             return self._delivery.deliver(request)
         return self._crew.deliver(request)
+
+    def _is_heard_of(self, queue_id: str) -> bool:
+        """Whether somebody wants to hear what becomes of a message; receipts are subscribed in any case."""
+        return self.outcomes.subscribers > 1 or queue_id in self._receipts
 
     def _conclude(self, queue_id: str, delivered: int) -> bool:
         return self.scheduler.conclude(queue_id, delivered)

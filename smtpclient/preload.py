@@ -6,6 +6,9 @@ After that nothing can be imported any more: the interpreter's library is out of
 user has no need of a third of the code, and delivers before it loads that. It does load it then, piece by piece
 (:class:`LatePreload`), for an upgrade of the package beneath a running service must not mix two versions of it.
 
+A program that is put together already, and will never be more than it is, has its modules: it only needs what libraries
+load later (:func:`preload_libraries`). Below Postfix that is half of the time of a start.
+
 Promises: when :func:`preload` returns, every module of the product is loaded, and so is what the standard library and
 Twisted only load when something happens for the first time: codecs, the tables of IDNA, name service modules of the C
 library, the zone of local time, and OpenSSL's trust store.
@@ -24,7 +27,7 @@ import pkgutil
 import pwd
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import idna
 from twisted.application.service import Service
@@ -46,14 +49,10 @@ _PROGRAMS = ("smtpclient.__main__", "smtpclient.command")
 #: Codecs that are looked up by name when the first text of their kind comes along.
 _CODECS = ("ascii", "utf-8", "latin-1", "idna", "punycode", "utf-8-sig", "utf-16", "base64", "quopri", "us-ascii")
 
-#: Modules that are imported inside of functions, here or in what we build on.
+#: Modules that what we build on imports inside of functions.
 _LATER = (
     "email.charset",
-    "email.generator",
-    "email.headerregistry",
     "email.message",
-    "email.mime.multipart",
-    "email.mime.text",
     "encodings.idna",
     "idna.uts46data",
     "linecache",
@@ -69,8 +68,6 @@ _LATER = (
     "twisted.protocols.tls",
     "twisted.python._tzhelper",
     "twisted.python.reflect",
-    "twisted.web.client",
-    "twisted.web.server",
 )
 
 
@@ -81,15 +78,31 @@ def preload() -> None:
     _call_the_c_library()
 
 
+def preload_libraries() -> None:
+    """Load what libraries would load later, for a program that has imported all of the product that it will use."""
+    for _ in _of_libraries():
+        pass
+    _call_the_c_library()
+
+
 def pieces() -> Iterator[None]:
     """Load all code, about a module with each step."""
-    for name in (*modules(), *_LATER):
+    yield from _load(modules())
+    yield from _of_libraries()
+
+
+def _load(names: Iterable[str]) -> Iterator[None]:
+    for name in names:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("smtpclient"):
                 raise
         yield
+
+
+def _of_libraries() -> Iterator[None]:
+    yield from _load(_LATER)
     for name in _CODECS:
         codecs.lookup(name)
     idna.encode("bücher.example", uts46=True)

@@ -133,6 +133,10 @@ class Receipts:
         self._held[queue_id] = ref(receipt, forget)
         return receipt
 
+    def __contains__(self, queue_id: object) -> bool:
+        """Whether somebody holds the receipt of a message."""
+        return queue_id in self._held
+
     def note(self, envelope: Envelope, outcome: Outcome) -> None:
         """A subscriber to outcomes."""
         held = self._held.get(envelope.queue_id)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 
+from smtpclient import memory
 from smtpclient.config.options import Options
 from smtpclient.outbound import Outbound
 from smtpclient.preload import LatePreload, preload
@@ -41,6 +42,7 @@ class TwistdOutbound(Outbound):
             self.maillog.error("master", f"cannot start: {why}")
             sys.exit(f"smtpclient: cannot start: {why}")
         self.maillog.info("master", f"started on {self.spool.directory}")
+        memory.end_loading()
 
     submission: "SubmissionFactory | None" = None
 

@@ -1,5 +1,6 @@
 """What is loaded before the service changes root and user."""
 
+import ast
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,21 @@ from tests.service.installed import environment
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def _imports_of_functions(module: str) -> Iterator[str]:
+    """The modules that functions of a module import."""
+    path = ROOT / (module.replace(".", "/") + ".py")
+    tree = ast.parse(path.read_bytes() if path.exists() else b"")
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.ImportFrom) and node.module in ("smtpclient", "twisted.internet"):
+                    yield from (f"{node.module}.{alias.name}" for alias in node.names)
+                elif isinstance(node, ast.ImportFrom):
+                    yield str(node.module)
+                elif isinstance(node, ast.Import):
+                    yield from (alias.name for alias in node.names)
+
+
 class Preload(SynchronousTestCase):
     """In a process of its own."""
 
@@ -27,6 +43,29 @@ class Preload(SynchronousTestCase):
         loaded = set(ran.stdout.split())
         self.assertEqual(set(modules()) - loaded, set())
         self.assertEqual([name for name in loaded if name.startswith("smtpclient.command.")], [])
+
+    def test_of_a_delivery_agent(self) -> None:
+        """
+        A delivery agent below Postfix has loaded all that it will use: what is imported in functions of its modules is
+        there, but for what it imports while it is put together, before it shuts itself in.
+        """
+        code = "import sys, smtpclient.postfix.daemon as its; its.preload_libraries(); print(*sys.modules)"
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+        )
+        loaded = set(ran.stdout.split())
+        ours = [name for name in loaded if name.startswith("smtpclient.")]
+        later = {(name, found) for name in ours for found in _imports_of_functions(name)}
+        self.assertEqual(
+            {pair for pair in later if pair[1] not in loaded},
+            {
+                ("smtpclient.delivery.assembly", "smtpclient.delivery.domain_tls"),
+                ("smtpclient.delivery.login", "smtpclient.delivery.access_token"),
+                ("smtpclient.postfix.daemon", "twisted.internet.reactor"),
+                ("smtpclient.report.providers", "smtpclient.report.command"),
+                ("smtpclient.report.providers", "smtpclient.report.url"),
+            },
+        )
 
     def test_what_is_not_installed(self) -> None:
         """A module of somebody else that is not there is passed over; one of our own is not."""

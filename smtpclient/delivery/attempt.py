@@ -36,7 +36,6 @@ is final is settled once. It raises only what settling or reading the content ra
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 from twisted.logger import Logger
 
@@ -52,7 +51,7 @@ from smtpclient.delivery.places import Terms
 from smtpclient.delivery.pool import Key
 from smtpclient.delivery.security import IN_CLEAR, Barred
 from smtpclient.delivery.session import Session
-from smtpclient.dns.exchangers import Exchanger, Exchangers, LookupFailure
+from smtpclient.dns.exchangers import Exchanger, Exchangers
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Disposition, Peer
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
@@ -90,24 +89,39 @@ class Attempt:
     """
 
     _log = Logger()
+    _sessions = 0
+    _found_self = False
 
     def __init__(self, means: Means, request: DeliveryRequest, settle: Settle) -> None:
         self._means = means
         self._request = request
-        front = self._front = cast(Front | None, request.behind)  # what another attempt has given along
+        # What another attempt has given along.
+        front = self._front = request.behind if isinstance(request.behind, Front) else None
         self._key = front.key if front is not None else fitting.key_of(means, request)
         self._ledger = Ledger(request, settle, means.clock, means.status_filter)
         self._one_session = means.settings.session_limit == 1
-        self._sessions = 0
-        self._found_self = False
 
     # -- the walk -------------------------------------------------------------------------------------------------
 
     async def run(self) -> DeliveryResult:
         """Try until nobody is left, or no address is."""
+        ledger, key, front = self._ledger, self._key, self._front
+        if key is not None and ledger.left:
+            session = self._means.pool.take(key) if front is None else front.session
+            while session is not None:
+                if front is None:
+                    ledger.connected()
+                if await self._transact(session, final=self._one_session, park=True, reused=True, front=front):
+                    self._sessions = 1
+                    break
+                session, front = self._means.pool.take(key), None
+        if ledger.left:
+            await self._walk_sites()
+        return ledger.result
+
+    async def _walk_sites(self) -> None:
+        """Try the next hop, and what is there in its place, until nobody is left."""
         ledger = self._ledger
-        if ledger.left and self._key is not None:
-            await self._reuse(self._key)
         sites = (self._request.next_hop, *self._means.settings.fallback_relays)
         for number, site in enumerate(sites):
             if not ledger.left or self._found_self:
@@ -120,19 +134,6 @@ class Attempt:
             self._sessions = 0
         if ledger.left:
             await ledger.conclude_with_last()
-        return ledger.result
-
-    async def _reuse(self, key: Key) -> None:
-        """Deliver over the session of the message in front, or a parked one, unless it turns out dead."""
-        front = self._front
-        session = self._means.pool.take(key) if front is None else front.session
-        while session is not None:
-            if front is None:
-                self._ledger.connected()
-            if await self._transact(session, final=self._one_session, park=True, reused=True, front=front):
-                self._sessions = 1
-                return
-            session, front = self._means.pool.take(key), None
 
     async def _find(self, site: str, *, is_fallback: bool) -> Exchangers | None:
         settings = self._means.settings
@@ -143,10 +144,10 @@ class Attempt:
             return None
         hosts = await self._means.find(where)
         self._found_self = hosts.found_self
-        if hosts.failure is None:
+        if (failure := hosts.failure) is None:
             return hosts
-        fate = _lookup_verdict(hosts.failure)
-        if hosts.failure.not_found and (is_fallback or site == settings.relayhost):
+        fate = Verdict(failure.disposition, failure.status, failure.reason, site=True)
+        if failure.not_found and (is_fallback or site == settings.relayhost):
             name = "smtp_fallback_relay" if is_fallback else "relayhost"
             self._means.maillog.warning("smtp", f"{name} configuration problem: {fate.reason}")
             fate = Verdict(Disposition.DEFERRED, "4.3.5", fate.reason, site=True)
@@ -303,9 +304,15 @@ class Attempt:
                 self._means.habits.went_well(session.peer.address)
             if transaction.reusable:
                 self._ledger.answered()
+            elif session.is_followed:
+                self._means.habits.came_to_nothing(session.peer.address)
             again = go_clear and session.channel.is_lost
-            await self._take_verdicts(session, transaction, final=final and not again)
-            await self._after(session, transaction, park=park)
+            decided = self._decided(session, transaction, final=final and not again)
+            await self._ledger.settle(decided, session.peer, session)
+            if not session.is_followed:
+                await self._after(session, transaction, park=park)
+            elif session.error_classes:
+                await self._report(session, transaction.fate)
         except BaseException:
             session.channel.abort()
             raise
@@ -319,22 +326,22 @@ class Attempt:
         follow = partial(self._let_follow, session, front) if park and self._means.dialogue.is_grouping else None
         if front is None:
             return session.transact(request.envelope, ledger.left, request.content, ledger.waited, follow)
-        return session.transact_behind(
-            front.turn, request.envelope, ledger.left, request.content, ledger.connected, follow
-        )
+        return session.transact_behind(front.turn, follow)
 
-    def _let_follow(self, session: Session, front: Front | None, turn: Turn) -> bool:
+    def _let_follow(self, session: Session, front: Front | None) -> bytes:
         """Let the next message begin behind the end of this one, if the session may be kept and it may use it."""
         means, key, address = self._means, self._key, session.peer.address
         if key is None or means.pool.places.is_wanted(session) or address in means.habits.refused:
-            return False
-        turn.is_orderly = front is not None or address in means.habits.orderly
+            return b""
+        turn = Turn(is_orderly=front is not None or address in means.habits.orderly)
 
         def fits(envelope: Envelope, recipients: Sequence[Recipient]) -> bool:
             same = fitting.key_of(means, self._request, envelope) == key
             return same and fitting.unfit(session, envelope, recipients) is None
 
-        return self._is_wanted(session, key) and self._request.follow(fits, Front(session, key, turn))
+        if self._is_wanted(session, key):
+            self._request.follow(fits, Front(session, key, turn), partial(session.stand_behind, turn))
+        return b"" if turn.transaction is None else turn.transaction.open()
 
     def _is_wanted(self, session: Session, key: Key) -> bool:
         """Whether the session is of use for the next message."""
@@ -346,9 +353,9 @@ class Attempt:
             session.channel.close()  # as Postfix does: there is nothing to say
         await self._leave(session, unfit)
 
-    async def _take_verdicts(self, session: Session, transaction: Transaction, *, final: bool) -> None:
-        """Settle what is decided; keep the others for the next address."""
-        decided: list[tuple[Recipient, Verdict]] = []
+    def _decided(self, session: Session, transaction: Transaction, *, final: bool) -> list[tuple[Recipient, Verdict]]:
+        """Whose fate is decided; the others are kept for the next address."""
+        decided = []
         for index, recipient in enumerate(self._ledger.left):
             fate = transaction.verdicts[index]
             if fate.disposition is Disposition.DEFERRED:
@@ -357,20 +364,16 @@ class Attempt:
                     self._means.maillog.info("smtp", fate.reason, self._request.envelope.queue_id)
                     continue
             decided.append((recipient, fate))
-        await self._ledger.settle(decided, session.peer, session)
+        return decided
 
     async def _after(self, session: Session, transaction: Transaction, *, park: bool) -> None:
         """Park the session for the next message, or end it."""
-        fate = next(iter(transaction.verdicts.values()))
+        fate, key = transaction.fate, self._key
         if transaction.needs_reset and not session.channel.over and not await session.reset():
             park = False
-        if session.is_followed:
-            if not transaction.reusable:
-                self._means.habits.came_to_nothing(session.peer.address)
-            await self._report(session, fate)
-        elif park and self._key is not None and self._is_wanted(session, self._key):
+        if park and key is not None and self._is_wanted(session, key):
             await self._report(session, fate)  # first: the session is someone else's then
-            self._means.pool.park(self._key, session)
+            self._means.pool.park(key, session)
         else:
             await self._leave(session, fate)
 
@@ -393,7 +396,3 @@ class Attempt:
         except Exception as why:
             self._means.maillog.warning("smtp", f"cannot tell the postmaster about {peer or 'a delivery'}: {why}")
             self._log.failure("{queue_id}: the postmaster's notice failed", queue_id=envelope.queue_id)
-
-
-def _lookup_verdict(failure: LookupFailure) -> Verdict:
-    return Verdict(failure.disposition, failure.status, failure.reason, site=True)

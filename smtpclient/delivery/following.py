@@ -5,7 +5,7 @@ Behind the end of one message goes the envelope of the next, in one group (RFC 2
 begin where the content of the last one ends). The server then has MAIL, RCPT and DATA at hand when it has answered the
 dot; a round trip a message is spared, and half of the segments.
 
-The message in front owns the session until it is settled. The one behind it (:class:`Turn`) waits for that with its
+The message in front owns the session until it is settled. Then the one behind it (:class:`Turn`) begins, with its
 lines sent and its replies unread; what becomes of it, and by what rules, is no different from any other message that
 goes over a session which stands.
 
@@ -23,39 +23,49 @@ anyway, or in a session whose dialogue is recorded.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from smtpclient.smtp.transaction import Transaction
 
 _MOST = 1000  # servers that are remembered
 
 
 class Turn:
     """
-    The place behind a message in its session.
+    The place behind a message in its session, and who has it.
 
-    :ivar lines: what the message there says first; it goes out with the end of the one in front.
-    :ivar is_taken: somebody waits there.
-    :ivar is_orderly: the server is known to answer in order, so that its no to the message in front is believed.
+    :param is_orderly: the server is known to answer in order, so that its no to the message in front is believed.
+    :ivar transaction: of the message there, whose lines go out with the end of the one in front; None: there is none,
+        or it has begun.
     """
 
-    __slots__ = ("_over", "is_orderly", "is_taken", "lines")
+    __slots__ = ("_begin", "is_orderly", "transaction")
 
-    def __init__(self) -> None:
-        self.lines = b""
-        self.is_taken = False
-        self.is_orderly = False
-        self._over: Deferred[None] = Deferred()
+    def __init__(self, *, is_orderly: bool) -> None:
+        self.is_orderly = is_orderly
+        self.transaction: Transaction | None = None
+        self._begin: Callable[[], None] | None = None
 
-    async def wait(self, lines: bytes) -> None:
-        """Have these lines sent, and return when the message in front is over."""
-        self.lines = lines
-        self.is_taken = True
-        await self._over
+    def take(self, transaction: Transaction, begin: Callable[[], None]) -> None:
+        """
+        A message has this place.
+
+        :param begin: begins its delivery.
+        """
+        self.transaction = transaction
+        self._begin = begin
 
     def come(self) -> None:
         """The message in front is over."""
-        if not self._over.called:
-            self._over.callback(None)
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            begin()
+
+    def begun(self) -> Transaction:
+        """The transaction of the message here, for who carries it."""
+        transaction, self.transaction = self.transaction, None
+        assert transaction is not None
+        return transaction
 
 
 class Habits:

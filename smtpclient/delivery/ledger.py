@@ -42,7 +42,7 @@ class Ledger:
         self._settle = settle
         self._clock = clock
         self._started = self._connected = clock.seconds()
-        self._outcomes: list[Outcome] = []
+        self._outcomes: tuple[Outcome, ...] = ()
         self._last: tuple[Verdict, Peer | None] = _NO_SERVER
         self._site_failure: SiteFailure | None = None
         self._answered = False
@@ -55,7 +55,7 @@ class Ledger:
     @property
     def result(self) -> DeliveryResult:
         """What is known by now."""
-        return DeliveryResult(tuple(self._outcomes), self._site_failure)
+        return DeliveryResult(self._outcomes, self._site_failure)
 
     def connected(self) -> None:
         """A session stands, or has come to nothing; time goes into sending from now on."""
@@ -87,7 +87,7 @@ class Ledger:
         else:
             done: Collection[int] = {id(recipient) for recipient, _ in decided}
             self.left = tuple(recipient for recipient in self.left if id(recipient) not in done)
-        self._outcomes += await self._settle(self._request, self._outcomes_of(decided, peer, session))
+        self._outcomes += tuple(await self._settle(self._request, self._outcomes_of(decided, peer, session)))
 
     async def conclude(self, verdict: Verdict, peer: Peer | None, session: Session | None = None) -> None:
         """One verdict for all who are left."""
@@ -105,7 +105,7 @@ class Ledger:
         if session is None:
             relays_dsn, uses, tls, is_final = False, 1, "", False
         else:
-            relays_dsn, uses = "DSN" in session.capabilities, session.uses or 1
+            relays_dsn, uses = "DSN" in session.capabilities.keywords, session.uses or 1
             tls, is_final = session.tls, session.is_final
         outcomes = []
         for recipient, verdict in decided:
@@ -128,7 +128,7 @@ class Ledger:
             )
             if self._status_filter is not None:
                 outcome = self._status_filter.outcome(outcome)
-            if outcome.disposition is not Disposition.DEFERRED:
+            if self._site_failure is not None and outcome.disposition is not Disposition.DEFERRED:
                 self._site_failure = None  # it did answer for somebody
             outcomes.append(outcome)
         return outcomes

@@ -6,13 +6,13 @@ capabilities, number of messages) goes into outcomes.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import cast
 
 from smtpclient.delivery.following import Turn
 from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.envelope import Envelope, Recipient
 from smtpclient.mail.outcome import Peer
+from smtpclient.mail.request import DeliveryRequest
 from smtpclient.observe.trace import Transcript
 from smtpclient.smtp import command, limits, verdict
 from smtpclient.smtp.capability import Capabilities
@@ -56,6 +56,8 @@ class Session:
         self.transcript = transcript
         self.uses = 0
         self._mails = 0
+        in_chunks = settings.use_bdat and not settings.lmtp and "CHUNKING" in capabilities
+        self._kind = ChunkedTransaction if in_chunks else Transaction
         self._limits = limits.parse(capabilities.keywords.get("LIMITS", ""))
         self.delay_dot: Callable[[], Awaitable[None]] | None = None
         self._errors: dict[str, None] = {}
@@ -111,10 +113,13 @@ class Session:
         return self._behind is not None
 
     def hand_on(self) -> None:
-        """The message is over and settled: let the one behind it go on, if there is one."""
+        """The message is over and settled: let the one behind it begin, if there is one."""
         behind, self._behind = self._behind, None
         if behind is not None:
             behind.come()
+            if behind.transaction is not None:
+                # It was broken off before it began. The server has its envelope, and nobody else has the session.
+                self.channel.abort()
 
     async def transact(
         self,
@@ -122,14 +127,14 @@ class Session:
         recipients: Sequence[Recipient],
         content: IMessageContent,
         waited: float = 0.0,
-        follow: Callable[[Turn], bool] | None = None,
+        follow: Callable[[], bytes] | None = None,
     ) -> Transaction:
         """
         Carry one message; the verdicts are in what is returned.
 
         :param waited: how long it has been in the queue, seconds.
-        :param follow: lets the next message take its turn behind this one, and says whether it did; :meth:`hand_on` is
-            to be called in the end. None: nobody is to follow.
+        :param follow: lets the next message :meth:`stand_behind` this one, and gives what that has to say;
+            :meth:`hand_on` is to be called in the end. None: nobody is to follow.
         :raises CorruptQueueFile: when the content is no content.
         """
         self._begin()
@@ -137,7 +142,7 @@ class Session:
         if len(shares) == 1:
             transaction = self._transaction(envelope, recipients, content, waited)
             if follow is not None and self.may_be_followed:
-                transaction.follow, transaction.believes = partial(self._next_lines, follow), self._believes
+                transaction.follow, transaction.believes = follow, self._believes
             await transaction.run()
             return self._note(transaction)
         return await self._carry_in_shares(envelope, recipients, content, waited, shares)
@@ -174,34 +179,24 @@ class Session:
     async def transact_behind(
         self,
         turn: Turn,
-        envelope: Envelope,
-        recipients: Sequence[Recipient],
-        content: IMessageContent,
-        begun: Callable[[], None],
-        follow: Callable[[Turn], bool] | None = None,
+        follow: Callable[[], bytes] | None = None,
     ) -> Transaction:
         """
-        Carry one message behind another one, as :meth:`transact` does.
+        Carry the message that has stood behind another one, which is over, as :meth:`transact` does.
 
         :param turn: of this one.
-        :param begun: called when the one in front is over.
         """
-        transaction = self._transaction(envelope, recipients, content, 0.0)
-        await turn.wait(transaction.open())
-        begun()
+        transaction = turn.begun()
         self._begin()
         if follow is not None:
-            transaction.follow, transaction.believes = partial(self._next_lines, follow), self._believes
+            transaction.follow, transaction.believes = follow, self._believes
         await transaction.run()
         return self._note(transaction)
 
-    def _next_lines(self, follow: Callable[[Turn], bool]) -> bytes:
-        """What the next message says behind the end of this one, if one follows."""
-        turn = Turn()
-        if not follow(turn) or not turn.is_taken:
-            return b""
+    def stand_behind(self, turn: Turn, request: DeliveryRequest, begin: Callable[[], None]) -> None:
+        """Have a message begin behind the one under way, in its turn."""
+        turn.take(self._transaction(request.envelope, request.recipients, request.content, 0.0), begin)
         self._behind = turn
-        return turn.lines
 
     def _believes(self, reply: Reply) -> bool:
         """Whether a reply is to a message, and not to the envelope that went out behind it."""
@@ -221,8 +216,7 @@ class Session:
         self, envelope: Envelope, recipients: Sequence[Recipient], content: IMessageContent, waited: float
     ) -> Transaction:
         self._mails += 1
-        in_chunks = self._settings.use_bdat and not self._settings.lmtp and "CHUNKING" in self.capabilities
-        kind = ProbeTransaction if envelope.is_probe else ChunkedTransaction if in_chunks else Transaction
+        kind = ProbeTransaction if envelope.is_probe else self._kind
         transaction = kind(self.channel, self._settings, self.peer, self.capabilities, envelope, recipients, content)
         transaction.learn = self._learn
         if self.delay_dot is not None and waited >= self._settings.pix.threshold:
@@ -232,21 +226,18 @@ class Session:
     def _note(self, transaction: Transaction) -> Transaction:
         """Remember what a transaction says about the dialogue."""
         for fate in transaction.verdicts.values():
-            self.note(fate)
+            if fate.error_class:
+                self.note(fate)
         return transaction
 
     def _begin(self) -> None:
         """Count a message, and forget what went wrong with the one before: it is not about this one."""
         if self.uses:
-            self._forget()
+            self._errors.clear()
+            self.channel.garbage = 0
+            if self.transcript is not None:
+                self.transcript.lines.clear()
         self.uses += 1
-
-    def _forget(self) -> None:
-        """What went wrong with an earlier message, and was said for it, is not about the next one."""
-        self._errors.clear()
-        self.channel.garbage = 0
-        if self.transcript is not None:
-            self.transcript.lines.clear()
 
     def note(self, fate: Verdict) -> None:
         """Remember what a verdict says about the dialogue, until the next message."""

@@ -7,6 +7,7 @@ is parsed back out of text. What is made for every recipient is a named tuple (s
 
 import enum
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from smtpclient.mail.envelope import Recipient
@@ -20,7 +21,7 @@ class Disposition(enum.StrEnum):
     BOUNCED = "bounced"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Peer:
     """
     The server that an outcome speaks of.
@@ -35,7 +36,12 @@ class Peer:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}[{self.address}]:{self.port}" if self.port else self.name
+        return self.relay
+
+    @cached_property  # asked for with every message
+    def relay(self) -> str:
+        """``host[address]:port``, as the log's ``relay=`` names a server; of a UNIX socket without a port."""
+        return f"{self.name}:{self.port}" if self.port else self.name
 
     @property
     def name(self) -> str:
@@ -98,7 +104,7 @@ class Outcome(NamedTuple):
     @property
     def relay(self) -> str:
         """The log's ``relay=``: ``host[address]:port``, or ``none``."""
-        return str(self.peer) if self.peer else "none"
+        return self.peer.relay if self.peer else "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ recipients, this next hop. The agent answers with outcomes, host by host, and a 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from smtpclient.interfaces import IMessageContent
 from smtpclient.mail.envelope import Envelope, Recipient
@@ -28,7 +28,17 @@ def _no_backlog() -> int:
     return 0
 
 
-def _nobody(_fits: Fits, _behind: object) -> bool:
+Later = Callable[["DeliveryRequest", Callable[[], None]], None]
+
+
+class Follow(Protocol):
+    """See :class:`DeliveryRequest`."""
+
+    def __call__(self, fits: Fits, behind: object, later: Later | None = None, /) -> bool:
+        """Whether there was one."""
+
+
+def _nobody(_fits: Fits, _behind: object, _later: Later | None = None, /) -> bool:
     return False
 
 
@@ -43,7 +53,8 @@ class DeliveryRequest(NamedTuple):
         sessions are worth keeping for them.
     :param follow: has the next message for this destination begin in the place of this one, while this one only waits
         for the server's last word: if there is one, if nothing else could begin, and if it fits. Its request carries
-        what is given along as ``behind``. Whether there was one.
+        what is given along as ``behind``. It begins at once, or ``later`` is given the request, and what begins it,
+        which has to be called once. Whether there was one.
     :param behind: what whoever is in front has given along.
     """
 
@@ -54,7 +65,7 @@ class DeliveryRequest(NamedTuple):
     content: IMessageContent
     activated: float
     backlog: Callable[[], int] = _no_backlog
-    follow: Callable[[Fits, object], bool] = _nobody
+    follow: Follow = _nobody
     behind: object = None
 
 

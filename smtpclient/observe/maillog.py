@@ -19,6 +19,7 @@ import re
 import syslog
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from constantly import NamedConstant
 from twisted.logger import ILogObserver, LogEvent, LogLevel, LogPublisher, globalLogPublisher
@@ -116,8 +117,7 @@ class MailLogFile:
         self._origin = f"{hostname.partition('.')[0]} {syslog_name}/"
         self._pid = f"[{os.getpid()}]: "
         self._fd = self._open()
-        self._second = -1
-        self._heads: dict[str, str] = {}  # what lines of this second begin with, by process
+        self._head = lru_cache(maxsize=32)(self._new_head)  # the same for many lines of a second
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -131,7 +131,7 @@ class MailLogFile:
     def after_fork(self) -> None:
         """Take note of a new process id; twistd forks after its log is set up."""
         self._pid = f"[{os.getpid()}]: "
-        self._heads.clear()
+        self._head.cache_clear()
 
     def close(self) -> None:
         """Give back the file; events after that are lost."""
@@ -149,19 +149,13 @@ class MailLogFile:
 
         :param moment: seconds since the epoch.
         """
-        second = int(moment)
-        if second != self._second:
-            self._second = second
-            self._heads.clear()
-        head = self._heads.get(process) or self._new_head(process)
         try:
-            os.write(self._fd, f"{head}{line}\n".encode("utf-8", "replace"))
+            os.write(self._fd, f"{self._head(process, int(moment))}{line}\n".encode("utf-8", "replace"))
         except OSError:
             return
 
-    def _new_head(self, process: str) -> str:
-        head = self._heads[process] = f"{stamp(self._second)} {self._origin}{process}{self._pid}"
-        return head
+    def _new_head(self, process: str, second: int) -> str:
+        return f"{stamp(second)} {self._origin}{process}{self._pid}"
 
 
 def stamp(moment: float) -> str:

@@ -40,6 +40,11 @@ class Outcomes:
 
         return unsubscribe
 
+    @property
+    def subscribers(self) -> int:
+        """How many there are."""
+        return len(self._subscribers)
+
     def publish(self, envelope: Envelope, outcome: Outcome) -> None:
         """Tell everyone."""
         for subscriber in self._subscribers:

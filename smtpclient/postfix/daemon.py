@@ -4,7 +4,7 @@ A delivery agent from its start below Postfix's master to its end.
 What happens at the start, in this order, since each step takes away what the ones before have needed:
 
 1. as root, and outside of the jail: the log is opened, main.cf read, what it names read (keys, passwords), and all
-   code loaded;
+   code loaded that this process will use;
 2. root is given up, and the process shut into the queue directory, as master.cf wants it;
 3. requests are taken from the sockets that master has opened.
 
@@ -21,6 +21,7 @@ from typing import Any, cast
 
 from twisted.logger import globalLogBeginner
 
+from smtpclient import memory
 from smtpclient.interfaces import IDeferService
 from smtpclient.observe.maillog import MailLog
 from smtpclient.postfix import descriptors as masters
@@ -30,7 +31,7 @@ from smtpclient.postfix.bare_log import first_name, host_name
 from smtpclient.postfix.daemon_log import DaemonLog, FromTwisted
 from smtpclient.postfix.invocation import Invocation, invocation
 from smtpclient.postfix.serving import Serving
-from smtpclient.preload import preload
+from smtpclient.preload import preload_libraries
 from smtpclient.queue import descriptors
 from smtpclient.queue.files import Files
 from smtpclient.queue.spool import Spool
@@ -70,7 +71,7 @@ def _serve(start: Invocation, maillog: MailLog, log: DaemonLog) -> None:
     descriptors.raise_limit()
     agent = _agent(start, configuration, anything, maillog)
     if start.gives_up_root or start.shuts_itself_in:
-        preload()
+        preload_libraries()
     privileges.drop(
         configuration.process.mail_owner,
         configuration.queue_directory,
@@ -80,6 +81,7 @@ def _serve(start: Invocation, maillog: MailLog, log: DaemonLog) -> None:
     Serving(start, configuration.process, agent, anything, maillog, anything.stop).begin()
     # The reactor wants the end of programs to be known, and takes SIGTERM for itself when it starts.
     anything.callWhenRunning(_die_when_told)
+    memory.end_loading()
     anything.run()
 
 

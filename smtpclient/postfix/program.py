@@ -15,11 +15,13 @@ import os
 import sys
 import traceback
 
+from smtpclient import memory
 from smtpclient.postfix.bare_log import complain
 
 
 def main() -> None:
     """Serve until there is nothing to do any more, or master has gone."""
+    memory.begin_to_load()
     try:
         from smtpclient.postfix.daemon import Unusable, serve  # noqa: PLC0415 -- it may be what is wrong
 

@@ -65,28 +65,15 @@ class ActiveMessage:
     :param activated: when it entered, seconds since the epoch.
     """
 
-    __slots__ = (
-        "activated",
-        "announced",
-        "bounced",
-        "content",
-        "corrupt",
-        "counted",
-        "deferred",
-        "ending",
-        "expire",
-        "fresh",
-        "held_back",
-        "held_back_until",
-        "interrupted",
-        "message",
-        "queue_id",
-        "removed",
-        "running",
-        "sent",
-        "success_wanted",
-        "waiting",
-    )
+    # What holds of most messages from beginning to end.
+    sent = bounced = deferred = held_back = 0  # recipients
+    held_back_until = 0.0
+    success_wanted = False
+    corrupt = ""
+    announced = False  # its "queue active" line is in the log
+    interrupted = False  # a delivery was broken off because the service stops
+    ending = False  # its completion has begun
+    removed = False  # its file is gone already
 
     def __init__(
         self, message: QueuedMessage, content: IMessageContent, activated: float, fresh: bool, expire: bool
@@ -99,14 +86,7 @@ class ActiveMessage:
         self.expire = expire
         self.waiting = count = len(message.recipients)  # recipients for whom no request has been made yet
         self.counted = count  # recipients that count as being in memory
-        self.running = self.sent = self.bounced = self.deferred = self.held_back = 0  # running: requests under way
-        self.held_back_until = 0.0
-        self.success_wanted = False
-        self.corrupt = ""
-        self.announced = False  # its "queue active" line is in the log
-        self.interrupted = False  # a delivery was broken off because the service stops
-        self.ending = False  # its completion has begun
-        self.removed = False  # its file is gone already
+        self.running = 0  # requests under way
 
     def hold_back(self, recipients: int, until: float) -> None:
         """Note that some recipients are not tried this time."""

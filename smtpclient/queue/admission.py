@@ -33,6 +33,8 @@ RouteTo = Callable[[str, str], Route]
 SHARE = 4
 """How many times the free places of the active queue one destination may have taken."""
 
+_ENOUGH = SHARE + 1
+
 UNTRIED = 1000
 """How many messages a destination gets that has not answered yet, unless its window is wider."""
 
@@ -77,7 +79,7 @@ class Admission:
         """
         settings = self._settings
         free = settings.active_limit - len(self._active) + 1  # this message's own place is one of them
-        room = SHARE * max(free, 1) - destination.messages
+        room: int = SHARE * (free if free > 1 else 1) - len(destination.jobs) - destination.running
         if count <= settings.recipient_minimum:
             return room
         others = self.recipients - active.counted
@@ -102,7 +104,7 @@ class Admission:
     @property
     def is_strained(self) -> bool:
         """Whether there may be a destination that takes no more now: only then a glimpse is worth its price."""
-        return bool(self._full) or self._destinations.some_are_dead
+        return bool(self._full or self._destinations.dead)
 
     def watch(self, destination: Destination, room: int) -> None:
         """
@@ -111,7 +113,7 @@ class Admission:
         :param room: what :meth:`room` said before.
         """
         # Asked for every message: where there was room for another place's share besides, there still is some.
-        if room > SHARE + 1 and (destination.has_answered or destination.messages < UNTRIED):
+        if room > _ENOUGH and (destination.has_answered or len(destination.jobs) + destination.running < UNTRIED):
             return
         if destination.suspension is None and self._is_full(destination):
             self._full.add(destination)

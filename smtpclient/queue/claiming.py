@@ -1,5 +1,5 @@
 """
-Claiming: a file is taken out of its folder, read, and its message handed to the scheduler.
+Claiming: a message is read where it lies, its file is taken into ``active/``, and the scheduler has it.
 
 What can be wrong with a file, and what becomes of it:
 
@@ -7,30 +7,31 @@ What can be wrong with a file, and what becomes of it:
 damaged                     ``corrupt/``, with a line in the log that says what and where
 locked by somebody else     ``deferred/`` for a minute; it is being delivered by a queue manager before us
 gone                        nothing: an operator was faster
-unreadable for now          ``deferred/`` for a minute, one warning a minute; where the next file would fare no better
+cannot be taken for now     ``deferred/`` for a minute, one warning a minute; where the next file would fare no better
                             (full disk, no file descriptors left), the poller rests for a few seconds
 stranded in ``active/``     a move failed earlier; found by the next look at ``deferred/`` and taken from there
 ==========================  ===================================================================================
 
 Promises: the file is in one of the folders that are looked at, whatever goes wrong; a message that is active is never
-claimed again.
+claimed again; what is still being written, or is of a time that has not come, is left as it is.
 
 Does not: find files, or say when (``poller``).
 """
 
 from collections.abc import Callable
+from math import inf
 
 from twisted.internet.interfaces import IReactorTime
 
-from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.observe.maillog import MailLog
-from smtpclient.queue.directory_entry import Entry
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.spool import BusyQueueFile, CorruptQueueFile, Spool
 
 RETRY = 60.0
 """Seconds until a file that could not be taken is looked at again."""
 
+_FUTURE = 1.0  # seconds; a file in incoming/ that is younger than that has been written by a clock ahead of ours
+_EXPIRE = 0o010  # of a mode; see Entry.expire_now
 _FRESH = 0.25  # seconds between a message's arrival time and its file's, if nobody has touched the file since
 
 
@@ -55,54 +56,41 @@ class Claiming:
         self._clock = clock
         self._maillog = maillog
 
-    def take(self, folder: str, entry: Entry) -> None:
+    def take(self, folder: str, queue_id: str) -> None:
         """
-        Claim a file and have its message delivered.
+        Claim a file whose time has come, and have its message delivered.
 
         :raises OSError: when that cannot be done now; the file is in one of the folders that are looked at.
         """
-        queue_id = entry.queue_id
-        if queue_id in self._scheduler:
+        if queue_id in self._scheduler.active:
             return
-        if entry.damaged:
-            self._spool.set_aside(queue_id, folder, "marked as damaged by a delivery agent")
-            return
-        if folder != "active" and not self._spool.claim(queue_id, folder):
-            return
-        message = self._read(queue_id)
-        if message is not None:
-            fresh = (
-                folder == "incoming" and not message.finished and abs(entry.due - message.envelope.arrival) <= _FRESH
-            )
-            self._scheduler.accept(message, fresh=fresh, expire=entry.expire_now)
-
-    def _read(self, queue_id: str) -> QueuedMessage | None:
-        """
-        Read a claimed message, or put its file where it belongs.
-
-        :raises OSError: when it cannot be read, or cannot be moved.
-        """
+        is_new = folder == "incoming"
         try:
-            return self._spool.read(queue_id)
-        except FileNotFoundError:
-            return None
+            taken = self._spool.take(queue_id, folder, self._clock.seconds() + _FUTURE if is_new else inf)
         except CorruptQueueFile as error:
-            self._spool.set_aside(queue_id, "active", f"offset {error.offset}: {error.why}")
-            return None
+            self._spool.set_aside(queue_id, folder, f"offset {error.offset}: {error.why}")
+            return
         except BusyQueueFile:
             self._maillog.info("qmgr", "skipped, still being delivered", queue_id)
-            self._leave(queue_id)
-            return None
-        except Exception:
-            self._leave(queue_id)
+            self._leave(queue_id, folder)
+            return
+        except Exception as error:
+            if self._spool.entry(queue_id, folder) is not None:
+                self._leave(queue_id, folder)
+            elif isinstance(error, OSError):
+                return  # nobody need be able to read what is still being written
             raise
+        if taken is not None:
+            message, found = taken
+            fresh = is_new and not message.finished and abs(found.st_mtime - message.envelope.arrival) <= _FRESH
+            self._scheduler.accept(message, fresh=fresh, expire=found.st_mode & _EXPIRE != 0)
 
-    def _leave(self, queue_id: str) -> None:
+    def _leave(self, queue_id: str, folder: str) -> None:
         """
-        Put a claimed message where it is found again in a minute.
+        Put a message where it is found again in a minute.
 
-        :raises OSError: when it cannot be moved; it is then found in active/.
+        :raises OSError: when it cannot be moved; it stays in its folder.
         """
         due = self._clock.seconds() + RETRY
-        if self._spool.defer(queue_id, due):
+        if self._spool.defer(queue_id, due, folder):
             self._later(queue_id, due)

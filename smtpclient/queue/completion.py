@@ -49,6 +49,10 @@ class Ending(enum.Enum):
     STRANDED = "stranded"  # the disk refused; it lies in active/ and is found there again
 
 
+def _nobody(_queue_id: str, _ending: Ending) -> None:
+    return
+
+
 class Completion:
     """
     Ends the stay of messages in the active queue.
@@ -82,7 +86,7 @@ class Completion:
         self._settings = settings
         self._clock = clock
         self._maillog = maillog
-        self._ended = ended
+        self._ended = ended or _nobody
         self.on_deferred: Callable[[str, float], object] | None = None
 
     async def begin(self, queue_id: str) -> None:
@@ -117,8 +121,6 @@ class Completion:
         self._tell(queue_id, Ending.REMOVED)
 
     def _tell(self, queue_id: str, ending: Ending) -> None:
-        if self._ended is None:
-            return
         try:
             self._ended(queue_id, ending)
         except Exception:

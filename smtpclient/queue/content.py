@@ -88,6 +88,8 @@ class SpoolContentReader:
     """
 
     _ended = False
+    _open_line = False  # the text so far ends inside a line
+    _last = False  # the block last read goes to the end of the file
     _passed = 0  # bytes, up to the last pointer
 
     def __init__(self, files: Files, fd: int, path: str, offset: int, block: int, kept: bytes = b"") -> None:
@@ -97,7 +99,6 @@ class SpoolContentReader:
         self._position = self._run_start = offset  # of the next read; of where reading went on after a pointer
         self._block = block
         self._kept = kept
-        self._lines = LineDecoder()
 
     async def next_block(self) -> bytes:
         """
@@ -107,7 +108,8 @@ class SpoolContentReader:
         :raises OSError: when the file cannot be read, or has been closed.
         """
         while not self._ended:
-            text = self._text(*await self._read())
+            data, base = (self._kept, 0) if self._kept else await self._read()
+            text = self._text(data, base, LineDecoder(b"\n", self._open_line))
             if text:
                 return text
         return b""
@@ -124,18 +126,16 @@ class SpoolContentReader:
         :raises CorruptQueueFile: when the records cannot be read.
         :raises OSError: when the file cannot be read, or has been closed.
         """
-        decoder = self._lines
         while not self._ended:
-            data, last = await self._read()
-            before = decoder.open_line, self._position, self._block, self._run_start, self._passed
-            # Most have none at all, and that is told in no time.
-            decoder.begin(b"\r\n", suspicious=b"\n" in data)
-            text = self._text(data, last)
+            data, base = (self._kept, 0) if self._kept else await self._read()
+            before = self._open_line, self._position, self._block, self._run_start, self._passed
+            # Most have no LF at all, and that is told in no time.
+            decoder = LineDecoder(b"\r\n", self._open_line, b"\n" in data)
+            text = self._text(data, base, decoder)
             if decoder.has_line_feeds:
-                decoder.open_line, self._position, self._block, self._run_start, self._passed = before
+                self._open_line, self._position, self._block, self._run_start, self._passed = before
                 self._ended = False
-                decoder.begin(b"\n")
-                text = self._text(data, last)
+                text = self._text(data, base, LineDecoder(b"\n", self._open_line))
             elif text:
                 lines = Lines(text, decoder.longest, decoder.has_dots)
                 return lines.text if decoder.has_parts else lines
@@ -143,21 +143,20 @@ class SpoolContentReader:
                 return text
         return b""
 
-    async def _read(self) -> tuple[bytes, bool]:
+    async def _read(self) -> tuple[bytes, int]:
         """
-        The next block of the file, and whether the file ends with it.
+        The next block of the file, and its offset there.
 
         :raises OSError: when it cannot be read.
         """
-        if self._kept:
-            return self._kept[self._position :], True
-        size = self._block
+        size, base = self._block, self._position
         if size < BLOCK:
-            data = self._files.pread(self._fd, size, self._position)
+            data = self._files.pread(self._fd, size, base)
         else:
-            data = await self._files.run_in_thread(self._files.pread, self._fd, size, self._position)
+            data = await self._files.run_in_thread(self._files.pread, self._fd, size, base)
         self._block = min(2 * size, BLOCK)
-        return data, len(data) < size
+        self._last = len(data) < size
+        return data, base
 
     def close(self) -> None:
         """Give back the file; more calls do no harm."""
@@ -166,33 +165,41 @@ class SpoolContentReader:
         if fd >= 0:
             self._files.close(fd)
 
-    def _text(self, data: bytes, last: bool) -> bytes:
+    def _text(self, data: bytes, base: int, decoder: LineDecoder) -> bytes:
         """
         The text of a block as far as it goes; leaves the position where the next block has to start.
 
-        :param last: the file ends with this block.
+        :param base: where the block stands in the file; all of the file that is in memory is one block.
         :raises CorruptQueueFile: when the records cannot be read.
         """
-        base = self._position
-        parts: list[bytes] = []
-        at = 0
         try:
-            while True:
-                text, at = self._lines.decode(data, at, base)
-                parts.append(text)
-                if data.startswith(_END, at):
-                    self._ended = True
-                    break
-                at = self._pass(data, at, base, last)
-                if not 0 <= at <= len(data):
-                    break
+            text, at = decoder.decode(data, self._position - base, base)
+            if data.startswith(_END, at):
+                self._ended = True
+            else:
+                text += self._behind_other_records(data, at, base, decoder)
         except MalformedRecord as error:
             raise CorruptQueueFile(self._path, error.offset, error.why) from error
-        if self._ended and self._lines.open_line:
-            parts.append(self._lines.ending)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        self._open_line = decoder.open_line
+        return text + decoder.ending if self._ended and self._open_line else text
 
-    def _pass(self, data: bytes, at: int, base: int, last: bool) -> int:
+    def _behind_other_records(self, data: bytes, at: int, base: int, decoder: LineDecoder) -> bytes:
+        """
+        The text of a block from an index on where there is none.
+
+        :raises MalformedRecord: when the records make no sense.
+        """
+        parts: list[bytes] = []
+        while not self._ended:
+            at = self._pass(data, at, base)
+            if not 0 <= at <= len(data):
+                break
+            text, at = decoder.decode(data, at, base)
+            parts.append(text)
+            self._ended = data.startswith(_END, at)
+        return b"".join(parts)
+
+    def _pass(self, data: bytes, at: int, base: int) -> int:
         """
         Deal with a record that holds no text, or goes on behind the block.
 
@@ -205,7 +212,7 @@ class SpoolContentReader:
         except record.Incomplete:
             end = outside
         if end > len(data):
-            if last:
+            if self._last or self._kept:
                 raise MalformedRecord(base + at, "the file ends inside the content")
             # Read again from there, and enough.
             self._position = base + at

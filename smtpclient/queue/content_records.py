@@ -19,6 +19,7 @@ SHORT = 0x7F
 """Lines up to this length, bytes, are not measured."""
 
 _LINES = (b"N", b"L")  # the types of records that hold text
+_RUN = 256  # how many lines of one length are taken at once
 _LINE_HEADERS = tuple(b"N" + length for length in LENGTHS)
 
 
@@ -58,32 +59,23 @@ class LineDecoder:
     """
     Records in, text out; or lines for the wire, with what is to be known of them.
 
+    :param ending: of each line: LF or CRLF.
+    :param suspicious: whether there is LF among what is decoded, so that it is to be told where the data of a record
+        holds it.
     :ivar open_line: the text so far ends inside a line.
-    :ivar ending: of each line: LF or CRLF.
-    :ivar longest: of the lines since :meth:`begin` none is longer, bytes.
+    :ivar longest: no line is longer, bytes.
     :ivar has_dots: one of them may begin with a dot.
     :ivar has_parts: not all of them are whole, or in one record.
     :ivar has_line_feeds: the data of a record may hold LF, so that the text has more lines than there are records.
     """
 
-    open_line = False
-    ending = b"\n"
     longest = SHORT
-    has_dots = has_parts = has_line_feeds = False
-    _suspicious = True
+    has_dots = has_line_feeds = False
 
-    def begin(self, ending: bytes, suspicious: bool = True) -> None:
-        """
-        Go on in another way.
-
-        :param ending: of each line from now on: LF or CRLF.
-        :param suspicious: what is decoded from now on may hold LF.
-        """
+    def __init__(self, ending: bytes = b"\n", open_line: bool = False, suspicious: bool = False) -> None:
         self.ending = ending
+        self.open_line = self.has_parts = open_line
         self._suspicious = suspicious
-        self.longest = SHORT
-        self.has_parts = self.open_line
-        self.has_dots = self.has_line_feeds = False
 
     def decode(self, data: bytes, at: int, base: int) -> tuple[bytes, int]:
         """
@@ -94,37 +86,41 @@ class LineDecoder:
         :raises MalformedRecord: when a record claims an impossible length.
         """
         text: list[bytes | bytearray] = []
-        while True:
+        while data[at : at + 1] in _LINES:
             lines, at, length = self._short_lines(data, at)
             if lines:
                 self.open_line = False
-                text.append(self._joined(lines))
+                lines.append(b"")
+                joined = self.ending.join(lines)
+                if b"\n." in joined or joined.startswith(b"."):
+                    self.has_dots = True
+                # In CRLF a LF inside a record could not be told from one of ours afterwards.
+                if self._suspicious and joined.count(b"\n") >= len(lines):
+                    self.has_line_feeds = True
+                text.append(joined)
             if length >= 0:
                 # Base64, mostly: ten times quicker than line by line.
                 block, at = self._equal_lines(data, at, length)
                 text.append(block)
-                continue
-            if data[at : at + 1] not in _LINES:
-                break
-            try:
-                kind, start, end = record.parse_header(data, at, base)
-            except record.Incomplete:
-                break
-            if end > len(data):
-                break
-            self.open_line = kind == LINE_PART
-            line = data[start:end]
-            self._note(line)
-            text.append(line if self.open_line else line + self.ending)
-            at = end
+            elif not lines:
+                try:
+                    kind, start, end = record.parse_header(data, at, base)
+                except record.Incomplete:
+                    break
+                if end > len(data):
+                    break
+                text.append(self._record(kind, data[start:end]))
+                at = end
         return b"".join(text), at
 
-    def _note(self, line: bytes) -> None:
-        """What is to be known of a record that had to be looked at alone."""
+    def _record(self, kind: int, line: bytes) -> bytes:
+        """The text of a record that had to be looked at alone; what is to be known of it is noted."""
+        self.open_line = kind == LINE_PART
         self.longest = max(self.longest, len(line))
         self.has_parts = self.has_parts or self.open_line
         self.has_dots = self.has_dots or line.startswith(b".")
         self.has_line_feeds = self.has_line_feeds or b"\n" in line
+        return line if self.open_line else line + self.ending
 
     def _short_lines(self, data: bytes, at: int) -> tuple[list[bytes], int, int]:
         """
@@ -135,7 +131,6 @@ class LineDecoder:
         """
         lines: list[bytes] = []
         append = lines.append
-        here = at
         before = -1
         try:
             while data[at] == LINE:
@@ -144,7 +139,6 @@ class LineDecoder:
                 if length == before and length < 0x80 and data[at + 2 * length + 5] == length:
                     return lines, at, length
                 before = length
-                here = at
                 start = at + 2
                 if length > 0x7F:
                     high = data[start]
@@ -158,18 +152,8 @@ class LineDecoder:
         except IndexError:
             if at > len(data):  # the last slice was cut short by the end of the block
                 lines.pop()
-                at = here
+                at = start - (2 if before <= 0x7F else 3)
         return lines, at, -1
-
-    def _joined(self, lines: list[bytes]) -> bytes:
-        """Lines as text."""
-        ending = self.ending
-        text = ending.join(lines) + ending
-        if b"\n." in text or text.startswith(b"."):
-            self.has_dots = True
-        if self._suspicious and text.count(b"\n") > len(lines):
-            self.has_line_feeds = True
-        return text
 
     def _equal_lines(self, data: bytes, at: int, length: int) -> tuple[bytearray, int]:
         """
@@ -180,33 +164,21 @@ class LineDecoder:
         :return: the lines with their endings, and the index behind the last.
         """
         stride = length + 2
-        same = _equal_headers(data, at, stride, length)
-        end = at + same * stride
-        text = bytearray(memoryview(data)[at + 2 : end])
-        if b"." in data[at + 2 : end : stride]:
-            self.has_dots = True
-        # In CRLF a LF inside a record could not be told from one of ours afterwards.
-        if self._suspicious and b"\n" in text:
-            self.has_line_feeds = True
-        text += b"\r\n"
-        if len(self.ending) == 2:
-            text[length::stride] = b"\r" * same
-            text[length + 1 :: stride] = b"\n" * same
-        else:
-            text[length::stride] = b"\n" * same
-            del text[length + 1 :: stride]
-        return text, end
-
-
-def _equal_headers(data: bytes, at: int, stride: int, length: int) -> int:
-    """How many records of one length stand at an index, one behind the other, all of them whole lines."""
-    limit = 32
-    while True:
-        limit *= 8
-        count = min(limit, (len(data) - at) // stride)
+        count = min((len(data) - at) // stride, _RUN)
         end = at + count * stride
         # Only up to the first header that differs are these headers at all.
-        kinds, lengths = data[at:end:stride].lstrip(b"N"), data[at + 1 : end : stride].lstrip(bytes((length,)))
-        same = count - max(len(kinds), len(lengths))
-        if same < count or count < limit:
-            return same
+        kinds, lengths = data[at:end:stride].lstrip(b"N"), data[at + 1 : end : stride].lstrip(data[at + 1 : at + 2])
+        if kinds or lengths:
+            count -= max(len(kinds), len(lengths))
+            end = at + count * stride
+        if b"." in data[at + 2 : end : stride]:
+            self.has_dots = True
+        text = bytearray(data[at + 2 : end] + b"\r\n")
+        if self._suspicious and text.find(b"\n") < len(text) - 1:
+            self.has_line_feeds = True
+        text[length + 1 :: stride] = b"\n" * count
+        if len(self.ending) == 2:
+            text[length::stride] = b"\r" * count
+        else:
+            del text[length::stride]
+        return text, end

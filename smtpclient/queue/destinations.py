@@ -33,6 +33,10 @@ RESERVED = 5
 """One delivery slot in so many is for destinations that have nothing under way."""
 
 
+Key = tuple[str, str] | SiteFailure
+"""Where mail goes: a transport and a next hop, or why it goes nowhere."""
+
+
 class Destinations:
     """
     The destinations of one scheduler.
@@ -40,6 +44,10 @@ class Destinations:
     :param settings: says how mail of a transport is scheduled.
     :param delivery_limit: how many requests may be under way at once, to all destinations together.
     :param wake: called when a destination may start something again by the mere passing of time.
+    :ivar untouched: those with nothing under way that may start something, in the order of their turns.
+    :ivar busy: those with something under way.
+    :ivar suspended: those whose mail is only deferred.
+    :ivar dead: those that are not contacted for now.
     """
 
     def __init__(
@@ -54,14 +62,14 @@ class Destinations:
         self._limit_of_busy = max(delivery_limit - delivery_limit // RESERVED, 1)
         self._clock = clock
         self._wake = wake
-        self._known: dict[tuple[str, str], Destination] = {}
+        self._known: dict[Key, Destination] = {}
         # In the order of their turns. An OrderedDict gives its first key in constant time, which a dict does not
         # when many before it have been deleted.
-        self._untouched: OrderedDict[Destination, None] = OrderedDict()
-        self._busy: OrderedDict[Destination, None] = OrderedDict()
-        self._suspended: OrderedDict[Destination, None] = OrderedDict()
+        self.untouched: OrderedDict[Destination, None] = OrderedDict()
+        self.busy: OrderedDict[Destination, None] = OrderedDict()
+        self.suspended: OrderedDict[Destination, None] = OrderedDict()
         self._done: OrderedDict[tuple[str, str], float] = OrderedDict()  # when those just forgotten were
-        self._dead: OrderedDict[Destination, None] = OrderedDict()
+        self.dead: OrderedDict[Destination, None] = OrderedDict()
         self.spare_time = SpareTime(clock, wake)
         self._pauses: dict[Destination, IDelayedCall] = {}
         self.running = 0
@@ -69,9 +77,16 @@ class Destinations:
     def __len__(self) -> int:
         return len(self._known)
 
+    def at(self, key: Key) -> Destination:
+        """Where mail goes that has this key."""
+        known = self._known.get(key) if not self.dead else None
+        if known is not None:
+            return known
+        return self.refusing(key) if isinstance(key, SiteFailure) else self.find(*key)
+
     def find(self, transport: str, next_hop: str) -> Destination:
         """The destination of a route."""
-        if self._dead:
+        if self.dead:
             self._revive_due(self._clock.seconds())
         destination = self._known.get((transport, next_hop))
         if destination is None:
@@ -89,16 +104,6 @@ class Destinations:
         """The destination of a route, if it has mail or is dead."""
         return self._known.get((transport, next_hop))
 
-    @property
-    def some_are_dead(self) -> bool:
-        """Whether there are destinations that are not contacted for now."""
-        return bool(self._dead)
-
-    @property
-    def some_wait_for_a_turn(self) -> bool:
-        """Whether there are destinations that may start something, once there is a slot for them."""
-        return bool(self._untouched or self._busy or self._suspended)
-
     def refusing(self, failure: SiteFailure) -> Destination:
         """A destination that is not contacted, whatever happens: its mail is deferred with this failure."""
         words = f"{failure.status} {failure.reason}"
@@ -115,12 +120,12 @@ class Destinations:
         :return: None when nobody waits who may start, or all slots are taken.
         """
         while True:
-            if self._untouched and self.running < self._limit:
-                destination, _ = self._untouched.popitem(last=False)
-            elif self._busy and self.running < self._limit_of_busy:
-                destination, _ = self._busy.popitem(last=False)
-            elif self._suspended and self.running < self._limit and self.spare_time.is_now:
-                destination, _ = self._suspended.popitem(last=False)
+            if self.untouched and self.running < self._limit:
+                destination, _ = self.untouched.popitem(last=False)
+            elif self.busy and self.running < self._limit_of_busy:
+                destination, _ = self.busy.popitem(last=False)
+            elif self.suspended and self.running < self._limit and self.spare_time.is_now:
+                destination, _ = self.suspended.popitem(last=False)
             else:
                 return None
             destination.turn = None
@@ -130,25 +135,14 @@ class Destinations:
                     continue  # more of its mail is being deferred than its window allows deliveries
             return destination
 
-    def may_follow(self, destination: Destination) -> bool:
-        """
-        Whether a request that is nearly over may give its place to the next one of its own destination.
-
-        Only where that one could not start otherwise, and nobody else waits for the place; nothing else may come of it
-        than an earlier start.
-        """
-        if destination.suspension is not None or destination.settings.rate_delay or self._untouched or self._busy:
-            return False
-        return bool(destination.jobs) and not destination.may_start()
-
     def update(self, destination: Destination) -> None:
         """Give a destination its place among the turns, or none, after anything about it has changed."""
         turn = None
         if destination.may_start():
             if destination.suspension is not None:
-                turn = self._suspended
+                turn = self.suspended
             else:
-                turn = self._busy if destination.running else self._untouched
+                turn = self.busy if destination.running else self.untouched
         # After a clear() its place may be another's.
         elif not destination.jobs and destination.idle() and self._known.get(destination.key) is destination:
             del self._known[destination.key]
@@ -163,8 +157,8 @@ class Destinations:
     def succeeded(self, destination: Destination) -> None:
         """It could be used: its window may grow, and if it was dead it lives."""
         destination.succeeded()
-        if self._dead:
-            self._dead.pop(destination, None)
+        if self.dead:
+            self.dead.pop(destination, None)
 
     def failed(self, destination: Destination, failure: SiteFailure, retry_time: float) -> bool:
         """
@@ -175,7 +169,7 @@ class Destinations:
         """
         died = destination.failed(failure, self._clock.seconds() + retry_time)
         if died:
-            self._dead[destination] = None
+            self.dead[destination] = None
         return died
 
     def pause(self, destination: Destination) -> None:
@@ -185,7 +179,7 @@ class Destinations:
 
     def forget_dead(self) -> None:
         """Let every destination be tried again."""
-        for destination in list(self._dead):
+        for destination in list(self.dead):
             self._revive(destination)
             self.update(destination)
 
@@ -196,8 +190,7 @@ class Destinations:
         self.spare_time.clear()
         for destination in self._known.values():
             destination.clear()
-        tables = (self._pauses, self._known, self._untouched, self._busy, self._suspended, self._dead, self._done)
-        for table in tables:
+        for table in (self._pauses, self._known, self.untouched, self.busy, self.suspended, self.dead, self._done):
             table.clear()
 
     def states(self) -> Iterator[DestinationState]:
@@ -222,7 +215,7 @@ class Destinations:
             del done[first]
 
     def _revive(self, destination: Destination) -> None:
-        self._dead.pop(destination, None)
+        self.dead.pop(destination, None)
         destination.revive()
 
     def _revive_due(self, now: float) -> None:
@@ -232,8 +225,8 @@ class Destinations:
         They stand in the order of their deaths, not of their revivals; one that waits behind another with a longer
         time is revived when its own turn or mail comes.
         """
-        while self._dead:
-            destination = next(iter(self._dead))
+        while self.dead:
+            destination = next(iter(self.dead))
             if destination.suspended_until > now:
                 return
             self._revive(destination)

@@ -9,6 +9,7 @@ Does not: decide where a recipient's mail goes, or what becomes of a message (``
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,9 +17,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from smtpclient.mail.envelope import QueuedMessage
+from smtpclient.mail.envelope import QueuedMessage, Recipient
 from smtpclient.mail.outcome import Outcome, SiteFailure
-from smtpclient.mail.request import DeliveryInterrupted, DeliveryRequest, DeliveryResult, Fits
+from smtpclient.mail.request import DeliveryInterrupted, DeliveryRequest, DeliveryResult, Fits, Later
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import ActiveMessage
 from smtpclient.queue.destination_queue import Destination
@@ -73,19 +74,30 @@ class Dispatch:
         self._starting = False
         self._turn: IDelayedCall | None = None
         self.stopped = False
+        self._is_broken_off = False
 
     def start(self) -> None:
         """Start what may start."""
+        destinations = self.destinations
         # A delivery that ends inside its start must not start the next one in there: the loop below will.
-        if self._starting or self.stopped:
+        if (
+            self._starting
+            or self.stopped
+            or not (destinations.untouched or destinations.busy or destinations.suspended)
+        ):
             return
         self._starting = True
         try:
             for _ in range(STARTS):
-                destination = self.destinations.next()
+                destination = destinations.next()
                 if destination is None:
                     return
-                self._start(destination)
+                active, recipients = destination.take()
+                destinations.running += 1
+                if destination.suspension is not None:
+                    destinations.spare_time.begin()
+                destinations.update(destination)
+                self.begin(destination, active, recipients)
         finally:
             self._starting = False
         if self._turn is None:
@@ -104,13 +116,15 @@ class Dispatch:
     def stop(self) -> None:
         """Start nothing any more, and forget who waits."""
         self.stopped = True
+        self._is_broken_off = False
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
         self.destinations.clear()
 
     def break_off(self) -> None:
-        """Cancel what is under way."""
+        """Cancel what is under way, and what would begin when that ends."""
+        self._is_broken_off = True
         for task in [*(place.task for place in self._places), *self._tasks]:
             if task is not None:
                 task.cancel()
@@ -133,27 +147,15 @@ class Dispatch:
         self._turn = None
         self.start()
 
-    def follow(self, place: "Place", fits: Fits, behind: object) -> bool:
-        """Start the next request to a destination in the place of one that is nearly over; whether there was one."""
-        destination = place.destination
-        if place.is_given_on or self.stopped or not self.destinations.may_follow(destination):
-            return False
-        active, recipients, _ = destination.jobs[0]
-        if not fits(active.message.envelope, recipients):
-            return False
-        place.is_given_on = True
-        destination.running -= 1
-        self.destinations.running -= 1
-        self._start(destination, behind)
-        return True
-
-    def _start(self, destination: Destination, behind: object = None) -> None:
-        active, recipients = destination.take()
-        destinations = self.destinations
-        destinations.running += 1
-        if destination.suspension is not None:
-            destinations.spare_time.begin()
-        destinations.update(destination)
+    def begin(
+        self,
+        destination: Destination,
+        active: ActiveMessage,
+        recipients: tuple[Recipient, ...],
+        behind: object = None,
+        later: Later | None = None,
+    ) -> None:
+        """Make the request that was taken from a destination; or have it made when ``later`` says so."""
         active.waiting -= len(recipients)
         active.running += 1
         place = Place(self, destination)
@@ -169,13 +171,29 @@ class Dispatch:
             behind,
         )
         self._places.add(place)
-        place.task = Deferred.fromCoroutine(self._make(place, active, request))
+        if later is None:
+            self._begin(place, active, request, destination.suspension)
+        else:
+            # Its destination was alive, and what goes over a session that stands does not depend on that any more.
+            later(request, partial(self._begin, place, active, request, None))
 
-    async def _make(self, place: "Place", active: ActiveMessage, request: DeliveryRequest) -> None:
-        """Make one request and learn from it; raises nothing."""
-        suspension = place.destination.suspension
+    def _begin(
+        self, place: "Place", active: ActiveMessage, request: DeliveryRequest, suspension: SiteFailure | None
+    ) -> None:
+        place.task = Deferred.fromCoroutine(self._make(place, active, request, suspension))
+
+    async def _make(
+        self, place: "Place", active: ActiveMessage, request: DeliveryRequest, suspension: SiteFailure | None
+    ) -> None:
+        """
+        Make one request and learn from it; raises nothing.
+
+        :param suspension: why nobody is to try at all.
+        """
         try:
             try:
+                if self._is_broken_off and self.stopped:
+                    raise CancelledError
                 if suspension is None:
                     result = await self._deliver(request)
                 else:
@@ -203,27 +221,28 @@ class Dispatch:
         destination, destinations = place.destination, self.destinations
         active.settle(result.outcomes)
         active.running -= 1
-        if place.is_given_on:  # it is counted again, to be counted off like any other
-            destination.running += 1
-            destinations.running += 1
-        if suspension is None:
-            self._learn(destination, result.site_failure)
+        if place.is_given_on:
+            destination.running += 1  # that it ran beside the one that has its place counts, and is counted off below
         else:
+            destinations.running -= 1
+        if suspension is not None:
             destinations.spare_time.end()
+        else:
+            if result.site_failure is None:
+                destinations.succeeded(destination)
+            else:
+                self._learn(destination, result.site_failure)
+            if destination.settings.rate_delay and not self.stopped:
+                destinations.pause(destination)
         destination.ended()
-        destinations.running -= 1
-        if suspension is None and destination.settings.rate_delay and not self.stopped:
-            destinations.pause(destination)
         destinations.update(destination)
         completion = self._ended(active, len(request.recipients))
         self.start()
         return completion
 
-    def _learn(self, destination: Destination, failure: SiteFailure | None) -> None:
-        """Take the feedback of one delivery."""
-        if failure is None:
-            self.destinations.succeeded(destination)
-        elif failure is _TRANSPORT:
+    def _learn(self, destination: Destination, failure: SiteFailure) -> None:
+        """Take the feedback of a delivery that could not use its destination."""
+        if failure is _TRANSPORT:
             self.destinations.failed(destination, failure, self._settings.transport_suspension)
         elif failure is not _NO_VERDICT:
             self.destinations.failed(destination, failure, self._settings.suspension)
@@ -288,9 +307,30 @@ class Place:
         self.is_given_on = False
         self.task: Deferred[None] | None = None
 
-    def follow(self, fits: Fits, behind: object) -> bool:
-        """See :class:`smtpclient.mail.request.DeliveryRequest`."""
-        return self._dispatch.follow(self, fits, behind)
+    def follow(self, fits: Fits, behind: object, later: Later | None = None, /) -> bool:
+        """
+        Start the next request to the destination in the place of this one, which is nearly over; whether there was one.
+
+        See :class:`smtpclient.mail.request.DeliveryRequest`. Only a request that could not start otherwise follows, and
+        only where nobody else waits for the place; nothing else may come of it than an earlier start.
+        """
+        dispatch, destination = self._dispatch, self.destination
+        destinations = dispatch.destinations
+        # Who may start stands in line: then the place is for him.
+        if self.is_given_on or not destination.jobs or destinations.untouched or destinations.busy:
+            return False
+        if dispatch.stopped or destination.suspension is not None or destination.settings.rate_delay:
+            return False
+        if destination.running > destination.window.size:
+            return False  # there are more than the window has shrunk to, so this place is one too many
+        active, recipients, _ = destination.jobs[0]
+        if not fits(active.message.envelope, recipients):
+            return False
+        self.is_given_on = True
+        destination.running -= 1  # there is one place for the two, so the destination stands in line as before
+        active, recipients = destination.take()
+        dispatch.begin(destination, active, recipients, behind, later)
+        return True
 
 
 def _words(error: Exception) -> str:

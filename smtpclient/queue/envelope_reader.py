@@ -25,10 +25,22 @@ from smtpclient.queue import record
 from smtpclient.queue.record import MalformedRecord
 from smtpclient.queue.record_reader import RecordReader
 
-_SIZES = re.compile(rb" *([0-9]{1,15})" + rb" +([0-9]{1,15})" * 2 + rb"(?: +([0-9]{1,15}))?" * 3 + rb" *")
+# Of the six numbers the fourth, flags for Postfix's queue manager, tells us nothing.
+_SIZES = re.compile(
+    rb" *([0-9]{1,15}) +([0-9]{1,15}) +([0-9]{1,15})(?: +[0-9]{1,15})?(?: +([0-9]{1,15}))?(?: +([0-9]{1,15}))? *"
+)
 _TIME = re.compile(rb" *([0-9]{1,11})(?: +([0-9]{1,6}))? *")
 _WARN = re.compile(rb" *(-?[0-9]{1,11}) *")
 _NUMBER = re.compile(r"[0-9]{1,11}")
+# How nearly every file begins, ours and Postfix's: size record of 95 bytes, arrival time, time of creation. And how the
+# envelope of most goes on: with where the message comes from, one recipient as the sender gave it, and the content.
+# These are the records of the file only where each is as long as its length byte says.
+_BEGINNING = re.compile(
+    rb"C_(?=.{95}T) +([0-9]{1,15}) +([0-9]{1,15}) +([0-9]{1,15}) +[0-9]{1,15} +([0-9]{1,15}) +([0-9]{1,15})"
+    rb"T([\x0c-\x11])([0-9]{10}) ([0-9]{1,6})A\x16create_time=(?P<created>[1-9][0-9]{9})"
+    rb"(?:([^O]{0,1500})O(?P<length>[\x01-\x7f])(?P<address>[^\0-\x1f]{1,127})R(?P=length)(?P=address)M\0)?",
+    re.DOTALL,
+)
 
 _NOTIFY = tuple(Notify(number) for number in range(16))
 _NO_NOTIFY = _NOTIFY[0]
@@ -38,8 +50,12 @@ _REQUIRED = int(TlsWish.REQUIRED)
 _UTF8 = tuple(Utf8(number) for number in range(16))
 _TLS = tuple(TlsWish(number << 4) for number in range(4))
 
-_NO_SIZES = (0,) * 6
+_integer = lru_cache(maxsize=256)(int)  # most are the same in the next message
+_NO_SIZES = (0,) * 5
 _OF_RECIPIENT = frozenset(("notify_flags", "dsn_orig_rcpt"))
+
+# From a record to the next, by its first length byte; where there are more of these, farther than any file goes.
+_REACHES = [2 + length if length <= 0x7F else 1 << 60 for length in range(256)]
 
 _CONTENT, _CONTENT_ENDS, _END = (record.encode(kind) for kind in (record.CONTENT, record.EXTRACTED, record.END))
 
@@ -60,6 +76,7 @@ class EnvelopeReader:
 
     _sizes: Sequence[int] = _NO_SIZES
     _arrival = -1.0
+    _created = 0
     _sender: str | None = None
     _full_name = ""
     _warn_at = 0.0
@@ -86,19 +103,51 @@ class EnvelopeReader:
         :raises OSError: when the file cannot be read.
         """
         reader = self._reader
-        if not reader.window or reader.window[0] != record.SIZE:
-            reader.next()  # which knows what to say where there is no record at all
-            kind = record.name(reader.window[0])
-            raise MalformedRecord(0, f"a record of type {kind} instead of the size record")
-        self._segment(_INITIAL, _CONTENT)
+        if not self._takes_beginning():
+            self._segment(_INITIAL, _CONTENT)
         start = reader.position
-        end = self._pass_content(start)
-        self._segment(_EXTRACTED, _END)
+        end = start + self._sizes[0]
+        if self._sizes[1] != start or not reader.passes(end, _CONTENT_ENDS):
+            end = self._end_of_content()
+        if not reader.window.startswith(_END, reader.at):
+            self._segment(_EXTRACTED, _END)
         return self._message(start, end)
+
+    def _takes_beginning(self) -> bool:
+        """
+        Take the first records at once, where they are the usual ones; where not, only see that there is a first.
+
+        :return: whether that was all up to the content.
+        """
+        reader = self._reader
+        found = _BEGINNING.match(reader.window)
+        if found is None:
+            if not reader.window.startswith(b"C"):
+                reader.next()  # which knows what to say where there is no record at all
+                kind = record.name(reader.window[0])
+                raise MalformedRecord(0, f"a record of type {kind} instead of the size record")
+            return False
+        *sizes, time_length, seconds, fraction, created, origin, length, recipient = found.groups()
+        if time_length[0] != 11 + len(fraction):
+            return False
+        self._sizes = [*map(_integer, sizes)]
+        self._arrival = _integer(seconds) + int(fraction) / 1e6
+        self._created = _integer(created)
+        # Where it says more of the recipient, it is another one for each.
+        plain = recipient and length[0] == len(recipient) and b"dsn_orig_rcpt" not in origin
+        said = _origin(origin) if plain else None
+        if said is None:
+            reader.at = found.end("created")
+            return False
+        self._sender, attributes = said
+        self._attributes = attributes.copy()
+        reader.at = found.end()
+        self._recipients.append(Recipient(address.from_bytes(recipient), "", reader.at - 4 - len(recipient)))
+        return True
 
     def _segment(self, wanted: Table, last: bytes) -> None:
         """Take every record up to the empty one that ends the segment; neither that nor a pointer is wanted."""
-        reader = self._reader
+        reader, reaches = self._reader, _REACHES
         while True:
             # An envelope is little else than short records, so they are worth a loop without a call for each.
             window, base, at = reader.window, reader.base, reader.at
@@ -106,9 +155,8 @@ class EnvelopeReader:
             room_for_headers = room - 1
             while at < room_for_headers:
                 take = wanted[window[at]]
-                length = window[at + 1]
-                end = at + 2 + length
-                if take is None or length > 0x7F or end > room:
+                end = at + reaches[window[at + 1]]
+                if take is None or end > room:
                     break
                 take(self, window[at + 2 : end], base + at)
                 at = end
@@ -130,15 +178,12 @@ class EnvelopeReader:
         words = f"a record of type {record.name(kind)} in the envelope {where} the content"
         return MalformedRecord(self._reader.offset, words)
 
-    def _pass_content(self, start: int) -> int:
+    def _end_of_content(self) -> int:
         """
-        Go behind the record that ends the content.
+        Look for the record that ends the content, and go behind it.
 
         :return: where that record stands.
         """
-        end = start + self._sizes[0]
-        if self._sizes[1] == start and self._reader.passes(end, _CONTENT_ENDS):
-            return end
         self._remark("the size record does not tell where the content ends; looking for it")
         self._reader.skip_lines()
         kind, data = self._reader.next()
@@ -152,7 +197,7 @@ class EnvelopeReader:
             raise MalformedRecord(self._reader.offset, f"{len(data)} bytes in a record of type {record.name(kind)}")
 
     def _message(self, start: int, end: int) -> QueuedMessage:
-        stated, _start, count, _flags, size, wishes = self._sizes
+        stated, _start, count, size, wishes = self._sizes
         recipients, attributes = self._recipients, self._attributes
         if self._arrival < 0:
             raise MalformedRecord(self._reader.position, "no arrival time in the whole envelope")
@@ -163,24 +208,24 @@ class EnvelopeReader:
             raise MalformedRecord(self._reader.position, "no recipient in the whole envelope, not even a finished one")
         if seen < count:
             self._remark(f"{seen} recipients, where the size record counts {count}")
-        created = self._number(attributes.pop("create_time", ""))
+        created = attributes.pop("create_time", "")
         ret = self._number(attributes.pop("ret_flags")) if "ret_flags" in attributes else 0
         envelope = Envelope(
-            queue_id=self._queue_id,
-            sender=self._sender,
-            arrival=self._arrival,
-            created=float(created) or self._arrival,
-            size=size or stated or end - start,
-            content_offset=start,
-            content_length=end - start,
-            encoding=attributes.pop("encoding", ""),
-            utf8=_UTF8[wishes & 15],
-            envelope_id=attributes.pop("envelope_id", ""),
+            self._queue_id,
+            self._sender,
+            self._arrival,
+            float(self._created or self._number(created)) or self._arrival,
+            size or stated or end - start,
+            start,
+            end - start,
+            attributes.pop("encoding", ""),
+            _UTF8[wishes & 15],
+            attributes.pop("envelope_id", ""),
             # No content in a report of what must not be seen (RFC 8689 section 5).
-            ret=_HEADERS if wishes & _REQUIRED else _RETURN.get(ret, _UNSPECIFIED),
-            full_name=self._full_name,
-            attributes=attributes,
-            tls=_TLS[wishes >> 4 & 3],
+            _HEADERS if wishes & _REQUIRED else _RETURN.get(ret, _UNSPECIFIED),
+            self._full_name,
+            attributes,
+            _TLS[wishes >> 4 & 3],
         )
         return QueuedMessage(envelope, tuple(recipients), self._finished, self._warn_at, self._warn_offset)
 
@@ -276,6 +321,29 @@ def _attribute(data: bytes) -> tuple[str, str]:
     """Name and value of an attribute; no name where it is none."""
     name, equals, value = address.from_bytes(data).partition("=")
     return name.strip() if equals else "", value.strip()
+
+
+@lru_cache(maxsize=64)  # a message comes seldom alone
+def _origin(records: bytes) -> tuple[str, dict[str, str]] | None:
+    """
+    Sender and attributes, of a message's first records behind its times; None: they say something else, too.
+
+    What is returned is not to be changed.
+    """
+    sender: str | None = None
+    attributes: dict[str, str] = {}
+    at = 0
+    while at + 1 < len(records):
+        kind, start, at = records[at], at + 2, at + _REACHES[records[at + 1]]
+        data = records[start:at]
+        name, value = _attribute(data) if kind == record.ATTRIBUTE else ("", "")
+        if name and name not in _OF_RECIPIENT:
+            attributes.setdefault(name, value)
+        elif kind == record.SENDER and sender is None:
+            sender = address.from_bytes(data)
+        else:
+            return None
+    return (sender, attributes) if sender is not None and at == len(records) else None
 
 
 def _named(name: str) -> Take:

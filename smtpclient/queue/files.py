@@ -5,7 +5,7 @@ So that a simulated disk can stand in for the real one: a subclass overrides the
 system call in meaning, and may fail or lose power at the n-th. Nothing else in the queue touches ``os``.
 
 ====================  ==========================================================================================
-``open``              open(2), always with O_CLOEXEC
+``open``              open(2), always with O_CLOEXEC; for reading, with O_NONBLOCK and O_NOATIME
 ``close``             close(2)
 ``pread``             pread(2): up to so many bytes at an offset; fewer only at the end of the file
 ``peek``              open(2), read(2) and close(2): as many bytes of the start as come at once
@@ -43,6 +43,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, ParamSpec, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -55,10 +56,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Make = Callable[[], tuple[int, Sequence[str]]]
 
-_READ = os.O_RDONLY | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe among the files must not hold up everybody
 _READ_UNNOTED = _READ | getattr(os, "O_NOATIME", 0)  # not every system has it
 _EXCLUSIVE, _SHARED = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_SH | fcntl.LOCK_NB
 
+_NAME = attrgetter("name")
 _BATCH = 64  # fsyncs in one trip to a thread: bounds how long the first of them waits for the last
 
 
@@ -102,7 +104,12 @@ class Files:
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         """Open a file for this process alone, not for those it starts."""
-        return _open_to_read(path) if flags == os.O_RDONLY else os.open(path, flags | os.O_CLOEXEC, mode)
+        if flags != os.O_RDONLY:
+            return os.open(path, flags | os.O_CLOEXEC, mode)
+        try:
+            return os.open(path, _READ_UNNOTED)  # that it is read need not be written to the disk
+        except PermissionError:  # it is somebody else's
+            return os.open(path, _READ)
 
     def close(self, fd: int) -> None:
         """Give back a file."""
@@ -120,7 +127,7 @@ class Files:
 
     def peek(self, path: str, size: int) -> bytes:
         """Read up to ``size`` bytes from the start of a file in one go; there may be more even where fewer come."""
-        fd = _open_to_read(path)
+        fd = Files.open(self, path)
         try:
             return os.read(fd, size)
         finally:
@@ -196,8 +203,7 @@ class Files:
     def scan(self, path: str) -> Iterator[str]:
         """The names in a folder, read as they are asked for; changes meanwhile may or may not be seen."""
         with os.scandir(path) as entries:
-            for entry in entries:
-                yield entry.name
+            yield from map(_NAME, entries)
 
     def free_bytes(self, path: str) -> int:
         """How much may still be written to the file system of a path."""
@@ -335,11 +341,3 @@ def _sync_folder(path: str) -> None:
         raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(fd)
-
-
-def _open_to_read(path: str) -> int:
-    """Open a file; that it is read need not be written to the disk."""
-    try:
-        return os.open(path, _READ_UNNOTED)
-    except PermissionError:  # it is somebody else's
-        return os.open(path, _READ)

@@ -69,8 +69,9 @@ class Folders:
         self._depths = {name: hash_depth if name in hash_names else 0 for name in MODES}
         self._tops = {name: f"{self.directory}/{name}/" for name in MODES}
         self._flat_tops = {name: top for name, top in self._tops.items() if not self._depths[name]}
-        # Nearly every step of a message asks for the path that the step before has asked for.
-        self.path: Callable[[str, str], str] = lru_cache(maxsize=1024)(self._path)
+        # Nearly every step of a message asks for the path that the step before has asked for, and some thousands may be
+        # active at a time.
+        self.path: Callable[[str, str], str] = lru_cache(maxsize=4096)(self._path)
 
     def queue(self, queue: str) -> str:
         """
@@ -87,7 +88,28 @@ class Folders:
             raise ValueError(f"{queue!r} is no queue; queues are {', '.join(QUEUES)}") from None
 
     def _path(self, queue: str, queue_id: str) -> str:
-        return self.folder(queue, queue_id) + queue_id
+        if queue_ids.match(queue_id) is None:
+            raise ValueError(f"{queue_id!r} is no queue id")
+        return self.path_of_valid(queue, queue_id)
+
+    def path_of_valid(self, queue: str, queue_id: str) -> str:
+        """
+        As ``path``, for an id that has been found to be one.
+
+        :raises ValueError: when there is no such queue.
+        """
+        top = self._flat_tops.get(queue)
+        return (self.folder(queue, queue_id) if top is None else top) + queue_id
+
+    def journal_path(self, kind: str, queue_id: str) -> str:
+        """
+        Where the record of a message's failed, waiting or delivered recipients lies.
+
+        :raises ValueError: when there is no such kind, or the id could lead out of it.
+        """
+        if kind not in JOURNALS:
+            raise ValueError(f"{kind!r} is no kind of journal; there are {', '.join(JOURNALS)}")
+        return self.path(kind, queue_id)
 
     def folder(self, queue: str, queue_id: str) -> str:
         """
@@ -97,9 +119,6 @@ class Folders:
         """
         if not queue_ids.is_valid(queue_id):
             raise ValueError(f"{queue_id!r} is no queue id")
-        top = self._flat_tops.get(queue)
-        if top is not None:
-            return top
         return f"{self._top(queue)}{queue_ids.hash_folders(queue_id, self._depths[queue])}"
 
     def above(self, queue: str, path: str) -> Iterator[str]:

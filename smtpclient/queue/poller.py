@@ -26,7 +26,7 @@ Known limits: mail for a file that ``postsuper -e`` marks after it was remembere
 """
 
 import errno
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import inf
 from typing import Self
@@ -50,7 +50,6 @@ SLICE = 0.005
 """About how long one turn may take, seconds."""
 
 _STEPS = 50  # files claimed in one turn, should the clock stand still
-_FUTURE = 1.0  # seconds; a file in incoming/ that is younger than that has been written by a clock ahead of ours
 _REST = 5.0  # seconds without claiming after the system has said that it has none left of something
 _NONE_LEFT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 _STROLL = 99.0  # parts of rest to one of work, for a walk that nobody waits for
@@ -107,6 +106,7 @@ class Poller(Service):
         self._in_a_hurry = True  # about the walk through deferred/ that is under way or asked for
         self._walk_on_at = 0.0
         self._next_run = 0.0
+        self._some_are_due = False  # of deferred/, as far as this turn goes
         self._deferred_next = False  # whose turn it is
         self._outside_next = False
         self._timer: IDelayedCall | None = None
@@ -221,8 +221,9 @@ class Poller(Service):
                 if not queue.under_way:
                     queue.ask()
         put_back = self._put_back
-        taken = 0
-        while taken < _STEPS and self._resting_until <= begun and self._scheduler.room:
+        self._some_are_due = self._next_due(begun) <= begun  # what comes to be due meanwhile waits for the next turn
+        taken, room = 0, self._scheduler.room  # for at least so many
+        while taken < _STEPS and self._resting_until <= begun and (taken < room or self._scheduler.room):
             if not self._step() and not self._pending():
                 break
             taken += 1
@@ -239,8 +240,7 @@ class Poller(Service):
             self._resting_until = max(self._resting_until, now + worked * _REST_PER_WORK)
 
     def _pending(self) -> bool:
-        now = self._clock.seconds()
-        return self._incoming.pending or self._outside.is_open or self._next_due(now) <= now
+        return self._some_are_due or self._incoming.pending or self._outside.is_open
 
     def _next_due(self, now: float) -> float:
         """When something of deferred/ wants to be looked at, seconds since the epoch."""
@@ -258,7 +258,7 @@ class Poller(Service):
     def _plan_next(self, now: float) -> None:
         at = min(self._next_run, self._next_due(now))
         if self._scheduler.room:
-            if self._pending():
+            if self._incoming.pending or self._outside.is_open:
                 at = now
             # What leaves may make room for what waits outside.
             self._waiting_for_room = len(self._outside) > 0
@@ -275,20 +275,14 @@ class Poller(Service):
 
         :return: whether one was found soon.
         """
-        self._outside_next = self._outside.is_open and not self._outside_next
-        found = self._from_outside() if self._outside_next else None
-        if found is None:
-            self._deferred_next = not self._deferred_next
-            if self._deferred_next:
-                found = self._look(self._incoming) or self._from_deferred()
-            else:
-                found = self._from_deferred() or self._look(self._incoming)
+        everywhere = self._some_are_due or self._outside.is_open
+        found = self._from_next_in_turn() if everywhere else self._look(self._incoming, self._wanted_new)
         if found is None:
             return False
-        folder, entry = found
-        self._upcoming.discard(entry.queue_id)
+        folder, queue_id = found
+        self._upcoming.discard(queue_id)
         try:
-            self._claiming.take(folder, entry)
+            self._claiming.take(folder, queue_id)
         except OSError as error:
             self._put_back += 1
             if error.errno in _NONE_LEFT:
@@ -296,22 +290,39 @@ class Poller(Service):
             self._warn("cannot take a message from the queue", error)
         except Exception:
             # Whatever it is: the next message must not wait for it to be repaired.
-            self._log.failure("{queue_id}: cannot be taken", queue_id=entry.queue_id)
+            self._log.failure("{queue_id}: cannot be taken", queue_id=queue_id)
         return True
 
-    def _from_deferred(self) -> tuple[str, Entry] | None:
-        begun = self._clock.seconds()
+    def _from_next_in_turn(self) -> tuple[str, str] | None:
+        """A file of whichever folder's turn it is, or of another one."""
+        self._outside_next = self._outside.is_open and not self._outside_next
+        found = self._outside.next(self._admission.takes) if self._outside_next else None
+        if found is not None:
+            return found
+        self._deferred_next = not self._deferred_next
+        if self._deferred_next:
+            return self._look(self._incoming, self._wanted_new) or self._from_deferred()
+        return self._from_deferred() or self._look(self._incoming, self._wanted_new)
+
+    def _from_deferred(self) -> tuple[str, str] | None:
+        if not self._some_are_due:
+            return None
+        now = self._clock.seconds()
+        found = self._next_deferred(now)
+        self._some_are_due = found is not None or self._next_due(now) <= now
+        return found
+
+    def _next_deferred(self, begun: float) -> tuple[str, str] | None:
         entry = self._upcoming.pop(begun) or self._from_calendar(begun)
         if entry is not None:
-            stays = not entry.expire_now and self._stays_outside("deferred", entry.queue_id)
-            return None if stays else ("deferred", entry)
+            return None if self._waits_outside(entry) else ("deferred", entry.queue_id)
         if self._in_a_hurry:
-            return self._look(self._deferred)
+            return self._look(self._deferred, self._wanted_again)
         if begun < self._walk_on_at:
             return None
         # What is due is in the calendar. This walk only looks for what others have put there: one part of work to many
         # of rest, so that a million files that wait cost next to nothing.
-        found = self._look(self._deferred)
+        found = self._look(self._deferred, self._wanted_again)
         now = self._clock.seconds()
         self._walk_on_at = now + min(max(now - begun, 0.0), SLICE) * _STROLL
         return found
@@ -331,14 +342,6 @@ class Poller(Service):
                 self._calendar.add(queue_id, entry.due)
         return None
 
-    def _from_outside(self) -> tuple[str, Entry] | None:
-        """The next file whose destination takes it now."""
-        found = self._outside.next(self._admission.takes)
-        if found is None or found[1] in self._scheduler:
-            return None
-        entry = self._entry(*found)
-        return (found[0], entry) if entry is not None else None
-
     def _entry(self, folder: str, queue_id: str) -> Entry | None:
         try:
             return self._spool.entry(queue_id, folder)
@@ -348,8 +351,6 @@ class Poller(Service):
 
     def _stays_outside(self, folder: str, queue_id: str) -> bool:
         """Whether a file stays where it lies, because its destination takes no more now."""
-        if not self._admission.is_strained:
-            return False
         seen = self._spool.glimpse(queue_id, folder)
         key = self._admission.refusing(seen) if seen is not None else None
         if key is None:
@@ -358,26 +359,26 @@ class Poller(Service):
             self._calendar.add(queue_id, self._clock.seconds() + RETRY)
         return True
 
-    def _look(self, queue: QueuePass) -> tuple[str, Entry] | None:
+    def _waits_outside(self, entry: Entry) -> bool:
+        strained = self._admission.is_strained and not entry.expire_now
+        return strained and self._stays_outside("deferred", entry.queue_id)
+
+    def _look(self, queue: QueuePass, wanted: Callable[[str, str], str | None]) -> tuple[str, str] | None:
         try:
-            return queue.next(self._wanted_new if queue is self._incoming else self._wanted_again)
+            return queue.next(wanted)
         except OSError as error:
             self._next_run = min(self._next_run, self._clock.seconds() + _REST)
             self._warn("cannot look through the queue", error)
             return None
 
-    def _wanted_new(self, folder: str, queue_id: str) -> Entry | None:
-        """A file of incoming/, if it is to be taken now."""
-        # Its time and mode are looked at when its destination takes it, and one that expires has been tried before.
-        if queue_id in self._outside.folders or queue_id in self._scheduler or self._stays_outside(folder, queue_id):
+    def _wanted_new(self, folder: str, queue_id: str) -> str | None:
+        """A file of incoming/, unless it stays there."""
+        # Its time and mode are looked at when it is claimed, and one that expires has been tried before.
+        if queue_id in self._outside.folders or (self._admission.is_strained and self._stays_outside(folder, queue_id)):
             return None
-        entry = self._spool.entry(queue_id, folder)
-        if entry is None:
-            return None
-        in_time = entry.due <= self._clock.seconds() + _FUTURE
-        return entry if in_time or self._incoming.ignore_times else None
+        return queue_id
 
-    def _wanted_again(self, folder: str, queue_id: str) -> Entry | None:
+    def _wanted_again(self, folder: str, queue_id: str) -> str | None:
         """A file of deferred/, or one that is stranded in active/, if it is to be taken now."""
         if queue_id in self._outside.folders or queue_id in self._scheduler:
             return None
@@ -385,8 +386,7 @@ class Poller(Service):
         if entry is None:
             return None
         if self._deferred.ignore_times or entry.due <= self._clock.seconds():
-            stays = folder == "deferred" and not entry.expire_now and self._stays_outside(folder, queue_id)
-            return None if stays else entry
+            return None if folder == "deferred" and self._waits_outside(entry) else queue_id
         if folder == "deferred" and (entry.due >= self._next_run or not self._upcoming.add(entry)):
             self._calendar.see(queue_id, entry.due)
         return None

@@ -11,13 +11,16 @@ could be a path.
 """
 
 import re
+from collections.abc import Callable
 
 _DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 _SEPARATOR = "z"
 _SECONDS_DIGITS = 6  # at least
 _MICROSECONDS_DIGITS = 4  # exactly
-_VALID = re.compile(r"[0-9A-Za-z_]{2,100}").fullmatch
+
+match: Callable[[str], re.Match[str] | None] = re.compile(r"[0-9A-Za-z_]{2,100}").fullmatch
+"""What can be the name of a queue file matches: ASCII letters, digits and underscores, two or more."""
 
 
 def _in_base(number: int, base: int, width: int) -> str:
@@ -48,8 +51,8 @@ def long_id(second: int, microsecond: int, inode: int) -> str:
 
 
 def is_valid(queue_id: str) -> bool:
-    """Whether this can be the name of a queue file: ASCII letters, digits and underscores, two or more."""
-    return _VALID(queue_id) is not None
+    """Whether this can be the name of a queue file."""
+    return match(queue_id) is not None
 
 
 def hash_folders(queue_id: str, depth: int) -> str:

@@ -13,8 +13,12 @@ Does not: take files (``poller``).
 
 import heapq
 from collections.abc import Callable, Iterator
+from itertools import chain, islice, repeat
+from typing import TypeVar
 
 from smtpclient.queue.directory_entry import Entry
+
+T = TypeVar("T")
 
 UPCOMING = 10000
 """How many files are remembered; those beyond are found by the next walk."""
@@ -77,12 +81,13 @@ class QueuePass:
         """Have the next walk take everything, whenever it is asked for."""
         self._ignore_next = True
 
-    def next(self, wanted: Callable[[str, str], Entry | None]) -> tuple[str, Entry] | None:
+    def next(self, wanted: Callable[[str, str], T | None]) -> tuple[str, T] | None:
         """
         Walk on to the next file that is wanted.
 
         :param wanted: looks at a file, given its folder and queue id; None: it is not.
-        :return: its folder and the file; None when the walk has ended, or it is time to do something else.
+        :return: its folder and what ``wanted`` has said; None when the walk has ended, or it is time to do something
+            else.
         :raises OSError: when a folder cannot be read; the walk has ended.
         """
         if self._files is None:
@@ -90,22 +95,21 @@ class QueuePass:
                 return None
             self._wanted = False
             self.ignore_times, self._ignore_next = self._ignore_next, False
-            self._files = self._walk()
+            self._files = chain.from_iterable(zip(repeat(folder), self._names(folder)) for folder in self._folders)
             self._begun()
         try:
-            for _ in range(_LOOKS):
-                found = next(self._files, None)
-                if found is None:
-                    self._end()
-                    self._ended()
-                    return None
-                entry = wanted(*found)
-                if entry is not None:
-                    return found[0], entry
+            folder = ""
+            for folder, queue_id in islice(self._files, _LOOKS):
+                found = wanted(folder, queue_id)
+                if found is not None:
+                    return folder, found
         except OSError:
             self._ignore_next |= self.ignore_times  # what was asked for was not done
             self._end()
             raise
+        if not folder:  # no file was left
+            self._end()
+            self._ended()
         return None
 
     def stop(self) -> None:
@@ -115,12 +119,7 @@ class QueuePass:
 
     def _end(self) -> None:
         """Leave the folder that is open."""
-        self._files = None  # closing the generator closes the folder
-
-    def _walk(self) -> Iterator[tuple[str, str]]:
-        for folder in self._folders:
-            for queue_id in self._names(folder):
-                yield folder, queue_id
+        self._files = None  # with it goes what reads the folder, which closes it
 
 
 class Upcoming:

@@ -37,12 +37,12 @@ from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.active_message import ActiveMessage
 from smtpclient.queue.admission import Admission, RouteTo
 from smtpclient.queue.completion import Completion
-from smtpclient.queue.destination_queue import Destination, DestinationState
+from smtpclient.queue.destination_queue import DestinationState
+from smtpclient.queue.destinations import Key
 from smtpclient.queue.dispatch import Defer, Deliver, Dispatch
 from smtpclient.queue.scheduler_settings import SchedulerSettings
 
-_Key = tuple[str, str] | SiteFailure  # transport and next hop, or why the mail goes nowhere
-_Groups = dict[_Key, list[Recipient]]
+_Groups = dict[Key, list[Recipient]]
 
 _SLICE = 250  # recipients routed, or destinations that get mail, in one turn of the reactor
 
@@ -63,6 +63,7 @@ class Scheduler:
     :param route: the transport and next hop of a recipient of mail from a sender.
     :param content: the content of an active message.
     :param read: reads an active message again, for what a broken delivery has left of it.
+    :ivar active: the messages in the active queue, by queue id.
     :ivar admission: how much mail which destination may have.
     """
 
@@ -88,8 +89,8 @@ class Scheduler:
         self._maillog = maillog
         self._dispatch = Dispatch(deliver, defer, read, self._request_ended, settings, clock, maillog)
         self._destinations = self._dispatch.destinations
-        self._active: dict[str, ActiveMessage] = {}
-        self.admission = Admission(self._active, self._destinations, route, settings, clock, maillog)
+        self.active: dict[str, ActiveMessage] = {}
+        self.admission = Admission(self.active, self._destinations, route, settings, clock, maillog)
         self._drained: list[Deferred[None]] = []  # who waits for the last message to leave
         self._on_room: Callable[[], object] = _nothing
         self._on_postponed: Callable[[str, float], object] = _nothing
@@ -99,13 +100,13 @@ class Scheduler:
     @property
     def room(self) -> int:
         """How many more messages may be claimed."""
-        return 0 if self._dispatch.stopped else max(self._settings.active_limit - len(self._active), 0)
+        return 0 if self._dispatch.stopped else max(self._settings.active_limit - len(self.active), 0)
 
     def __contains__(self, queue_id: object) -> bool:
-        return queue_id in self._active
+        return queue_id in self.active
 
     def __len__(self) -> int:
-        return len(self._active)
+        return len(self.active)
 
     @property
     def recipients(self) -> int:
@@ -163,24 +164,25 @@ class Scheduler:
         :param expire: do not try it; report what remains as failed.
         :raises ValueError: when it is active already.
         """
-        envelope, recipients, count = message.envelope, message.recipients, len(message.recipients)
-        queue_id = envelope.queue_id
-        if queue_id in self._active:
+        envelope, recipients = message.envelope, message.recipients
+        queue_id, count = envelope.queue_id, len(recipients)
+        if queue_id in self.active:
             raise ValueError(f"{queue_id} is active already")
         active = ActiveMessage(message, self._content(envelope), self._clock.seconds(), fresh, expire)
-        self._active[queue_id] = active
+        self.active[queue_id] = active
         self.admission.recipients += count
+        if fresh and count == 1:
+            self._enqueue(active, self._key(active, recipients[0]), recipients)
+            self._activated(active)
+            return
         if not count:
             self._announce(active)
         if not fresh or count > _SLICE:
             active.running += 1  # the activation counts as a request
             self._dispatch.spawn(self._activate_in_turns(active))
             return
-        if count == 1:
-            self._enqueue(active, self._key(active, recipients[0]), recipients)
-        else:
-            for key, group in self._grouped(active, recipients, {}).items():
-                self._enqueue(active, key, group)
+        for key, group in self._grouped(active, recipients, {}).items():
+            self._enqueue(active, key, group)
         self._activated(active)
 
     async def _activate_in_turns(self, active: ActiveMessage) -> None:
@@ -193,7 +195,7 @@ class Scheduler:
             self._grouped(active, everybody[start : start + _SLICE], groups)
         # A message that is only put back keeps what is known of why it waits.
         room = self.admission.room
-        if not active.fresh and any(room(active, self._find(key), len(groups[key])) > 0 for key in groups):
+        if not active.fresh and any(room(active, self._destinations.at(key), len(groups[key])) > 0 for key in groups):
             await self._completion.begin(active.queue_id)
         for number, (key, recipients) in enumerate(groups.items(), 1):
             if self._dispatch.stopped:
@@ -211,7 +213,7 @@ class Scheduler:
             groups.setdefault(self._key(active, recipient), []).append(recipient)
         return groups
 
-    def _key(self, active: ActiveMessage, recipient: Recipient) -> _Key:
+    def _key(self, active: ActiveMessage, recipient: Recipient) -> Key:
         """Where the mail of a recipient goes."""
         if active.expire:
             return _EXPIRE
@@ -223,12 +225,10 @@ class Scheduler:
             self._maillog.warning("qmgr", words, active.queue_id)
             return _NO_ROUTE
 
-    def _find(self, key: _Key) -> Destination:
-        return self._destinations.refusing(key) if isinstance(key, SiteFailure) else self._destinations.find(*key)
-
-    def _enqueue(self, active: ActiveMessage, key: _Key, recipients: Sequence[Recipient]) -> None:
+    def _enqueue(self, active: ActiveMessage, key: Key, recipients: Sequence[Recipient]) -> None:
         """Let recipients wait at their destination, if there is room for them."""
-        destination, count, admission = self._find(key), len(recipients), self.admission
+        destination, count = self._destinations.at(key), len(recipients)
+        admission = self.admission
         room = admission.room(active, destination, count)
         if room <= 0:
             admission.hold_back(active, destination, count)
@@ -248,13 +248,12 @@ class Scheduler:
             completion = self._complete(active)
             if completion is not None:
                 dispatch.spawn(completion)
-        if self._destinations.some_wait_for_a_turn:
-            dispatch.start()
+        dispatch.start()
 
     def _announce(self, active: ActiveMessage) -> None:
         active.announced = True
-        message = active.message
-        envelope, count = message.envelope, len(message.recipients) + message.finished
+        message, envelope = active.message, active.message.envelope
+        count = len(message.recipients) + message.finished
         words = f"from=<{external(envelope.sender)}>, size={envelope.size}, nrcpt={count} (queue active)"
         self._maillog.info("qmgr", words, active.queue_id)
 
@@ -269,7 +268,7 @@ class Scheduler:
         :param delivered: how many recipients, none of them to be reported.
         :return: False when the file has more to say, or cannot be removed; the recipients are to be marked then.
         """
-        active = self._active.get(queue_id)
+        active = self.active.get(queue_id)
         if active is None or not active.needs_only(delivered):
             return False
         active.removed = self._completion.remove_early(queue_id)
@@ -277,18 +276,22 @@ class Scheduler:
 
     def needs_only(self, queue_id: str, delivered: int) -> bool:
         """Whether the file of a message has nothing more to say once so many more of its recipients are delivered."""
-        active = self._active.get(queue_id)
+        active = self.active.get(queue_id)
         return active is not None and active.needs_only(delivered)
 
     def removed(self, queue_id: str) -> None:
         """Take note that somebody else has removed the file of a message that needed nothing more."""
-        active = self._active.get(queue_id)
+        active = self.active.get(queue_id)
         if active is not None:
             active.removed = True
 
     def _request_ended(self, active: ActiveMessage, recipients: int) -> Coroutine[Deferred[Any], Any, None] | None:
-        if self._active.get(active.queue_id) is not active:
+        if self.active.get(active.queue_id) is not active:
             return None  # it was dropped: the delivery went on although it was broken off
+        if active.removed and not active.running:
+            self._completion.removed(active.queue_id)
+            self._forget(active)
+            return None
         self.admission.count_off(active, recipients)
         return self._complete(active)
 
@@ -302,11 +305,7 @@ class Scheduler:
                 self._drop(active)
             return None
         active.ending = True
-        if not active.removed:
-            return self._end(active)
-        self._completion.removed(active.queue_id)
-        self._drop(active)
-        return None
+        return self._end(active)
 
     async def _end(self, active: ActiveMessage) -> None:
         """Let completion decide, and forget the message."""
@@ -325,13 +324,14 @@ class Scheduler:
 
     def _drop(self, active: ActiveMessage) -> None:
         """Forget a message; its file is somebody else's from now on."""
-        if self._active.get(active.queue_id) is not active:
-            return
-        del self._active[active.queue_id]
-        if active.counted:
-            self.admission.count_off(active, active.counted)
+        if self.active.get(active.queue_id) is active:
+            self._forget(active)
+
+    def _forget(self, active: ActiveMessage) -> None:
+        del self.active[active.queue_id]
+        self.admission.recipients -= active.counted
         self._on_room()
-        while self._drained and not self._active:
+        while self._drained and not self.active:
             self._drained.pop().callback(None)
 
     # -- stop and go ----------------------------------------------------------------------------------------------
@@ -345,10 +345,10 @@ class Scheduler:
         :param timeout: seconds after which deliveries are broken off.
         """
         self._dispatch.stop()
-        for active in list(self._active.values()):
+        for active in list(self.active.values()):
             if not active.running and not active.ending:
                 self._drop(active)
-        if self._active:
+        if self.active:
             drained: Deferred[None] = Deferred()
             self._drained.append(drained)
             timer = self._clock.callLater(timeout, self._break_off)
@@ -362,7 +362,7 @@ class Scheduler:
 
     def _break_off(self) -> None:
         self._dispatch.break_off()
-        for active in list(self._active.values()):
+        for active in list(self.active.values()):
             self._drop(active)  # a delivery that will not be cancelled has had its chance
 
 

@@ -61,16 +61,25 @@ class SmallFiles:
         """
         if path in self._kept:  # it is read again
             self.discard(path)
-        if len(data) > self._room:
-            return
-        while self.size + len(data) > self._room:
+        size = self.size + len(data)
+        if size > self._room:
+            if not self._make_room(len(data)):
+                return
+            size = self.size + len(data)
+        self._kept[path] = data, (found.st_ino, found.st_size, found.st_mtime_ns), self._turned_away
+        self.size = size
+
+    def _make_room(self, size: int) -> bool:
+        """Discard what has been here too long, as far as a file of so many bytes needs its room; false: it stays."""
+        if size > self._room:
+            return False
+        while self.size + size > self._room:
             oldest = next(iter(self._kept))
             if self._turned_away - self._kept[oldest][2] < PATIENCE:
                 self._turned_away += 1
-                return
+                return False
             self.discard(oldest)
-        self._kept[path] = data, (found.st_ino, found.st_size, found.st_mtime_ns), self._turned_away
-        self.size += len(data)
+        return True
 
     def take(self, path: str) -> bytes:
         """

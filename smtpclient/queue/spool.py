@@ -21,7 +21,7 @@ import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from math import inf
 from operator import itemgetter
 
 from twisted.internet.interfaces import IReactorTime
@@ -37,16 +37,13 @@ from smtpclient.queue.folders import JOURNALS, QUEUES, Folders
 from smtpclient.queue.glimpse import Glimpse, glimpse
 from smtpclient.queue.instance_lock import InstanceLock, SpoolError
 from smtpclient.queue.marks import mark_done, mark_warned
+from smtpclient.queue.message_reader import BusyQueueFile, MessageReader
 from smtpclient.queue.message_writer import MessageWriter
-from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
-from smtpclient.queue.recovery import reclaim_active, remove_stale, remove_unfinished, take_back_requeued
+from smtpclient.queue.record import CorruptQueueFile
+from smtpclient.queue.recovery import reclaim_active, remove_stale, take_back_requeued
 from smtpclient.queue.small_files import ROOM, SmallFiles
 
 __all__ = ["BusyQueueFile", "CorruptQueueFile", "Entry", "Spool", "SpoolError"]
-
-
-class BusyQueueFile(Exception):
-    """Someone else is at work on this file: another queue manager, or whoever writes it. Leave it for later."""
 
 
 class Spool:
@@ -95,6 +92,7 @@ class Spool:
             warn_after=warn_after,
         )
         self._small_files = SmallFiles(files, room)
+        self._reader = MessageReader(files, self._folders, self._small_files, maillog)
         self._lock: InstanceLock | None = None
 
     @property
@@ -157,7 +155,7 @@ class Spool:
 
         :raises OSError: when a folder cannot be read.
         """
-        return filter(queue_ids.is_valid, map(itemgetter(1), self._folders.names(queue)))
+        return filter(queue_ids.match, map(itemgetter(1), self._folders.names(queue)))
 
     def scan(self, queue: str) -> Iterator[Entry]:
         """
@@ -177,13 +175,7 @@ class Spool:
 
         :raises OSError: when that cannot be told.
         """
-        folder = self._folders.folder(queue, queue_id)
-        entry = self._folders.entry(folder, queue_id)
-        if entry is None or entry.complete or entry.damaged:
-            return entry
-        if queue == "incoming" and entry.is_stale(self._clock.seconds()):
-            remove_unfinished(self._files, self._maillog, folder + queue_id)
-        return None
+        return self._reader.entry(queue_id, queue, self._clock.seconds())
 
     def glimpse(self, queue_id: str, queue: str) -> Glimpse | None:
         """Who a message is from and for, as a hint; None: that takes reading it, or there is nothing to be read."""
@@ -200,6 +192,34 @@ class Spool:
             return False
         return self._folders.move(self._folders.path(queue, queue_id), self._folders.path("active", queue_id))
 
+    def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, os.stat_result] | None:
+        """
+        Look at a message as :meth:`entry` does, and if its time has come :meth:`read` and then :meth:`claim` it.
+
+        :param latest: the latest time that has come, seconds since the epoch.
+        :return: the message, and what the system knows of its file; None when it is not to be claimed now.
+        :raises CorruptQueueFile: when the file holds none; set it aside.
+        :raises BusyQueueFile: when another process has locked it.
+        :raises OSError: when it cannot be read or moved; it stays in its queue.
+        """
+        if queue_id in self._writer.unfinished:
+            return None
+        folders = self._folders
+        active = folders.path("active", queue_id)
+        path = folders.path_of_valid(queue, queue_id)
+        read = self._reader.read_due(queue_id, path, active, latest)
+        if read is None:
+            self.entry(queue_id, queue)
+            return None
+        try:
+            if path != active and not folders.move(path, active):
+                self._small_files.discard(active)
+                return None
+        except OSError:
+            self._small_files.discard(active)
+            raise
+        return read
+
     def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
         """
         Read a message without its content; a small file is kept in memory until its content is asked for.
@@ -209,26 +229,7 @@ class Spool:
         :raises FileNotFoundError: when it has vanished.
         :raises OSError: when it cannot be read; that says nothing about what it holds: keep it.
         """
-        path = self._folders.path(queue, queue_id)
-        fd = self._files.open(path)
-        try:
-            self._files.flock(fd, exclusive=True)
-            found = self._files.fstat(fd)
-            mode = found.st_mode & 0o700
-            if mode == 0o400:
-                raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
-            if mode != 0o700:
-                raise BusyQueueFile(f"{path} is still being written")
-            remark = partial(self._maillog.warning, "qmgr", queue_id=queue_id)
-            beginning = self._files.pread(fd, min(found.st_size, WINDOW), 0)
-            message = read_message(self._files, fd, path, queue_id, remark, found.st_size, beginning)
-            if len(beginning) == found.st_size:
-                self._small_files.keep(path, found, beginning)
-            return message
-        except BlockingIOError:
-            raise BusyQueueFile(f"{path} is locked by another process") from None
-        finally:
-            self._files.close(fd)
+        return self._reader.read(queue_id, queue)
 
     def content(self, envelope: Envelope, queue: str = "active") -> IMessageContent:
         """The content of a message that was read from a queue; opening it fails once the file has moved on."""
@@ -266,15 +267,16 @@ class Spool:
         finally:
             self._files.close(fd)
 
-    def defer(self, queue_id: str, due: float) -> bool:
+    def defer(self, queue_id: str, due: float, queue: str = "active") -> bool:
         """
-        Put a message from ``active/`` to ``deferred/``.
+        Put a message into ``deferred/``.
 
         :param due: when it is to be tried again, seconds since the epoch.
+        :param queue: where it lies.
         :return: False when it has vanished.
-        :raises OSError: when it cannot be moved; it then stays in ``active/``.
+        :raises OSError: when it cannot be moved; it then stays where it is.
         """
-        return self._move_due(queue_id, "active", "deferred", due)
+        return self._move_due(queue_id, queue, "deferred", due)
 
     def remove(self, queue_id: str, queue: str = "active") -> bool:
         """
@@ -376,9 +378,7 @@ class Spool:
         :param kind: ``bounce``, ``defer`` or ``trace``.
         :raises ValueError: for another kind, or what is no queue id.
         """
-        if kind not in JOURNALS:
-            raise ValueError(f"{kind!r} is no kind of journal; there are {', '.join(JOURNALS)}")
-        return self._folders.path(kind, queue_id)
+        return self._folders.journal_path(kind, queue_id)
 
     def _open_to_mark(self, queue_id: str) -> tuple[int, str]:
         path = self._folders.path("active", queue_id)

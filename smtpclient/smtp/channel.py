@@ -227,13 +227,12 @@ class Channel(Protocol):
             while not self._replies:
                 await self._event()
             self._deadline.end()
-        return self._next()
+        return cast(Reply, self.at_hand())
 
     def at_hand(self) -> Reply | None:
         """The next reply, if it has arrived."""
-        return self._next() if self._replies else None
-
-    def _next(self) -> Reply:
+        if not self._replies:
+            return None
         reply = self._replies.popleft()
         if reply.garbage or self.conceal is not None or self.trace is not None:
             return self._looked_at(reply)

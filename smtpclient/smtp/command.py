@@ -19,8 +19,11 @@ from smtpclient.smtp.capability import Capabilities
 _XTEXT = re.compile(r"[^!-*,-<>-~]")
 _UXTEXT = re.compile(r"[^!-*,-<>-\[\]-~]")
 _TYPED_ADDRESS = re.compile(r"([A-Za-z0-9-]+);(.*)", re.S)
+# What most addresses are like: nothing in them is quoted, nothing can end a command, and xtext leaves them as they are.
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*@[A-Za-z0-9.-]+")
 # In a domain, these would end the address and begin a parameter.
 _NOT_IN_DOMAIN = re.compile(r"[ <>]")
+_PRINTABLE = bytes(range(0x20, 0x7F))
 _BODY = {"8bit": " BODY=8BITMIME", "7bit": " BODY=7BIT"}
 
 DATA = b"DATA\r\n"
@@ -39,7 +42,11 @@ def line(text: str) -> bytes:
 
     :raises UnsafeArgument: when the text holds CR, LF, NUL or another control character.
     """
-    if not (text.isprintable() or address.is_safe(text)):  # what is printable is safe, and soon told
+    if text.isascii():
+        plain = text.encode("ascii")
+        if not plain.translate(None, _PRINTABLE):  # is safe, and soon told
+            return plain + b"\r\n"
+    if not address.is_safe(text):
         raise UnsafeArgument(text)
     return address.to_bytes(text) + b"\r\n"
 
@@ -136,24 +143,30 @@ def rcpt_to(
     """
     text = f"RCPT TO:<{_form(recipient.address, quote)}>"
     if "DSN" in capabilities.keywords:
-        text += _dsn_parameters(recipient, original or recipient.original or recipient.address, utf8=utf8)
+        text += _original(recipient.orcpt, original or recipient.original or recipient.address, utf8=utf8)
+        if recipient.notify:
+            text += _notify(recipient.notify)
     return line(text)
 
 
-def _dsn_parameters(recipient: Recipient, original: str, *, utf8: bool) -> str:
+def _original(told: str, original: str, *, utf8: bool) -> str:
+    """
+    The original recipient.
+
+    :param told: what the sender has said about it.
+    """
+    if not told and _PLAIN.fullmatch(original):
+        return " ORCPT=rfc822;" + original
     # Without its type an ORCPT would be a syntax error, and cost the recipient.
-    typed = _TYPED_ADDRESS.fullmatch(recipient.orcpt) if recipient.orcpt else None
+    typed = _TYPED_ADDRESS.fullmatch(told)
     if typed is not None:
         kind, orcpt = typed.groups()
     else:
         orcpt = address.external(original)
         kind = "utf-8" if utf8 and not orcpt.isascii() else "rfc822"
-    words = ""
     if kind.lower() != "utf-8":
-        words = f" ORCPT={kind};{xtext(orcpt)}"
-    elif address.is_utf8(orcpt):
-        words = f" ORCPT={kind};{uxtext(orcpt)}"
-    return words + _notify(recipient.notify) if recipient.notify else words
+        return f" ORCPT={kind};{xtext(orcpt)}"
+    return f" ORCPT={kind};{uxtext(orcpt)}" if address.is_utf8(orcpt) else ""
 
 
 def _notify(wishes: Notify) -> str:
@@ -170,6 +183,8 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _form(internal: str, quote: bool) -> str:
+    if _PLAIN.fullmatch(internal):
+        return internal
     _, at, domain = internal.rpartition("@")
     if at and _NOT_IN_DOMAIN.search(domain):
         raise UnsafeArgument(internal)

@@ -39,7 +39,7 @@ class WireEncoder:
 
     def __init__(self, line_limit: int = 998, *, dots: bool = True) -> None:
         self._dots = dots
-        self._limit = max(line_limit, 2) if line_limit else sys.maxsize
+        self._limit = line_limit if line_limit > 1 else 2 if line_limit else sys.maxsize
         self._column = 0  # bytes of the current line that have been sent already
 
     def feed(self, text: bytes | Lines) -> bytes:

@@ -17,6 +17,7 @@ Does not: read replies, or decide who goes behind whom (``smtpclient.delivery.fo
 """
 
 import re
+from functools import lru_cache
 
 from smtpclient.smtp.reply import Reply
 
@@ -40,11 +41,11 @@ class Order:
 
     def to_envelope(self, reply: Reply) -> None:
         """A yes to MAIL or RCPT."""
-        self._envelopes.add(_subject(reply))
+        self._envelopes.add(_subject(reply.last_line))
 
     def to_message(self, reply: Reply) -> None:
         """A yes to a message that nothing stood behind."""
-        self._messages.add(_subject(reply))
+        self._messages.add(_subject(reply.last_line))
 
     def believes(self, is_orderly: bool, reply: Reply) -> bool:
         """
@@ -52,10 +53,11 @@ class Order:
 
         :param is_orderly: the server has been seen to answer such a group in order.
         """
-        return _subject(reply) not in ("", _ADDRESSES) if reply.category == 2 else is_orderly
+        return _subject(reply.last_line) not in ("", _ADDRESSES) if reply.category == 2 else is_orderly
 
 
-def _subject(reply: Reply) -> str:
+@lru_cache(maxsize=256)  # many servers say the same to each message
+def _subject(line: str) -> str:
     """The subject of the enhanced status code of a yes; empty: it has none."""
-    found = _STATUS.match(reply.last_line)
+    found = _STATUS.match(line)
     return found[1] if found is not None else ""

@@ -57,8 +57,10 @@ class Prompt:
         transport = self._transport
         if self._has_more or transport.TLS or not transport.connected:
             return data
-        sent = transport.writeSomeData(data)
-        return data[sent:] if isinstance(sent, int) else data
+        try:
+            return data[transport.socket.send(data) :]
+        except OSError:
+            return data
 
     def write(self, data: bytes) -> None:
         """Send as much as the system takes now, and the rest when it takes more."""

@@ -62,6 +62,18 @@ class Transaction:
     :ivar stale: the session ended before this message mattered to the server: there was no answer to MAIL, or a 421.
     """
 
+    follow: Callable[[], bytes] | None = None
+    learn: Callable[[Stage, Reply], None] | None = None
+    believes: Callable[[Reply], bool] | None = None
+    delay_dot: Callable[[], Awaitable[None]] | None = None
+    stage = Stage.MAIL
+    reusable = False
+    needs_reset = False
+    stale = False
+
+    _commands: tuple[bytes, list[tuple[int, bytes]]] | None = None
+    _is_open = False
+
     def __init__(
         self,
         channel: Channel,
@@ -80,17 +92,12 @@ class Transaction:
         self._recipients = recipients
         self._content = content
         self._accepted: list[int] = []
-        self._commands: tuple[bytes, list[tuple[int, bytes]]] | None = None
-        self._is_open = False
-        self.follow: Callable[[], bytes] | None = None
-        self.learn: Callable[[Stage, Reply], None] | None = None
-        self.believes: Callable[[Reply], bool] | None = None
-        self.delay_dot: Callable[[], Awaitable[None]] | None = None
-        self.stage = Stage.MAIL
         self.verdicts: dict[int, Verdict] = {}
-        self.reusable = False
-        self.needs_reset = False
-        self.stale = False
+
+    @property
+    def fate(self) -> Verdict:
+        """The verdict that fell first."""
+        return next(iter(self.verdicts.values()))
 
     def open(self) -> bytes:
         """
@@ -100,7 +107,7 @@ class Transaction:
         """
         mail, rcpts = self._commands = self._envelope_commands()
         self._is_open = bool(rcpts)
-        return b"".join([mail, *(line for _, line in rcpts), command.DATA]) if rcpts else b""
+        return b"".join([mail, *[line for _, line in rcpts], command.DATA]) if rcpts else b""
 
     async def run(self) -> None:
         """
@@ -133,25 +140,25 @@ class Transaction:
 
     def _envelope_commands(self) -> tuple[bytes, list[tuple[int, bytes]]]:
         """MAIL and each RCPT; an address that cannot be a command gets its verdict here."""
-        quote, changes = self._settings.quote_envelope, self._settings.changes
+        envelope, capabilities, settings = self._envelope, self._capabilities, self._settings
+        quote, dummy_auth, changes = settings.quote_envelope, settings.dummy_mail_auth, settings.changes
         try:
-            announced = changes.announced(self._envelope, self._capabilities)
+            announced = changes.announced(envelope, capabilities)
             addressed = changes.addressed(self._recipients)
+            mail = command.mail_from(announced, capabilities, addressed, quote=quote, dummy_auth=dummy_auth)
         except Unsendable as why:
             self._fail_rest(verdict.unsendable(why.status, str(why)))
             return b"", []
-        try:
-            dummy_auth = self._settings.dummy_mail_auth
-            mail = command.mail_from(announced, self._capabilities, addressed, quote=quote, dummy_auth=dummy_auth)
         except command.UnsafeArgument:
             self._fail_rest(verdict.unsafe_address(announced.sender))
             return b"", []
         rcpts = []
-        utf8 = bool(self._envelope.utf8) and Utf8.REQUESTED in self._envelope.utf8
+        utf8 = bool(envelope.utf8) and Utf8.REQUESTED in envelope.utf8
         for index, recipient in enumerate(addressed):
-            original = self._recipients[index].original or self._recipients[index].address
+            given = self._recipients[index]
+            original = given.original or given.address
             try:
-                line = command.rcpt_to(recipient, self._capabilities, quote=quote, original=original, utf8=utf8)
+                line = command.rcpt_to(recipient, capabilities, quote=quote, original=original, utf8=utf8)
             except command.UnsafeArgument:
                 self.verdicts[index] = verdict.unsafe_address(recipient.address)
             else:
@@ -160,14 +167,22 @@ class Transaction:
 
     async def _dialogue(self, mail: bytes, rcpts: list[tuple[int, bytes]]) -> bool:
         """The transaction itself; true when the session can carry another one."""
-        pipelined = self._capabilities.pipelining
-        origin = xforward.commands(self._envelope, self._capabilities) if self._settings.send_xforward else []
+        channel, settings, pipelined = self._channel, self._settings, self._capabilities.pipelining
+        origin = xforward.commands(self._envelope, self._capabilities) if settings.send_xforward else []
         if pipelined and not self._is_open:
-            self._send_envelope(b"".join(origin) + mail + b"".join(line for _, line in rcpts))
-        await self._origin([] if pipelined else origin, len(origin))
-        if await self._mail(None if pipelined else mail) or pipelined:
-            for index, line in rcpts:
-                await self._rcpt(index, None if pipelined else line)
+            self._send_envelope(b"".join([*origin, mail, *[line for _, line in rcpts]]))
+        for line in origin:
+            if not pipelined:
+                channel.command(line)
+            # It is for the server to know; that it does not want to is no reason to keep the mail.
+            await channel.reply(settings.xforward)
+        if not pipelined:
+            channel.command(mail)
+        is_taken = self._mail(channel.at_hand() or await channel.reply(settings.mail))
+        for index, line in rcpts if is_taken or pipelined else ():
+            if not pipelined:
+                channel.command(line)
+            self._rcpt(index, channel.at_hand() or await channel.reply(settings.rcpt))
         if not self._accepted and not pipelined:
             self.needs_reset = True
             return True
@@ -179,30 +194,31 @@ class Transaction:
 
     async def _transfer(self) -> bool:
         """What follows the envelope's replies; with PIPELINING it may be that no recipient was accepted."""
+        channel, settings = self._channel, self._settings
         self.stage = Stage.DATA
         if not self._capabilities.pipelining:
-            self._channel.command(command.DATA)
-        go_ahead = self._channel.at_hand() or await self._channel.reply(self._settings.data_init)
+            channel.command(command.DATA)
+        go_ahead = channel.at_hand() or await channel.reply(settings.data_init)
         if go_ahead.category != 3:
             self.needs_reset = True
             self._fail_rest(verdict.said(self._peer, go_ahead, self.stage))
             return True
         if not self._accepted:
             return await self._empty_message()
-        return await self._message()
+        self.stage = Stage.CONTENT
+        if not await self._send_content():
+            self._break_off(await channel.reply(settings.data_done))
+            return False
+        self.stage = Stage.DOT
+        if settings.lmtp:
+            for index in self._accepted:
+                self.verdicts[index] = self._fate(await channel.reply(settings.data_done))
+        else:
+            self._conclude(await channel.reply(settings.data_done))
+        return True
 
-    async def _origin(self, lines: list[bytes], replies: int) -> None:
-        """Say where the message came from, as far as that has not been said, and hear what the server says to it."""
-        for number in range(replies):
-            if lines:
-                self._channel.command(lines[number])
-            # It is for the server to know; that it does not want to is no reason to keep the mail.
-            await self._channel.reply(self._settings.xforward)
-
-    async def _mail(self, line: bytes | None) -> bool:
-        if line is not None:
-            self._channel.command(line)
-        reply = self._channel.at_hand() or await self._channel.reply(self._settings.mail)
+    def _mail(self, reply: Reply) -> bool:
+        """Take the reply to MAIL; whether it is a yes."""
         if reply.category == 2:
             if self.learn is not None:
                 self.learn(Stage.MAIL, reply)
@@ -213,10 +229,8 @@ class Transaction:
         self._fail_rest(verdict.said(self._peer, reply, Stage.MAIL))
         return False
 
-    async def _rcpt(self, index: int, line: bytes | None) -> None:
-        if line is not None:
-            self._channel.command(line)
-        reply = self._channel.at_hand() or await self._channel.reply(self._settings.rcpt)
+    def _rcpt(self, index: int, reply: Reply) -> None:
+        """Take the reply to a RCPT."""
         if index in self.verdicts:
             return  # MAIL was refused; the reply only keeps us in step
         if reply.category == 2:
@@ -242,55 +256,41 @@ class Transaction:
             await self._channel.reply(self._settings.data_done)
         return True
 
-    async def _message(self) -> bool:
-        self.stage = Stage.CONTENT
-        try:
-            finished = await self._send_content()
-        except SessionOver:
-            if not self._channel.has_reply:
-                raise
-            finished = False
-        if finished:
-            self.stage = Stage.DOT
-            await self._conclude()
-        else:
-            reply = await self._channel.reply(self._settings.data_done)
-            self._channel.abort()
-            is_refusal = reply.category in (4, 5)
-            self._fail_rest(
-                verdict.said(self._peer, reply, Stage.DOT) if is_refusal else verdict.premature(self._peer, reply)
-            )
-        return finished
-
     async def _send_content(self) -> bool:
         """Send it to the end; false when the server has answered before that."""
+        channel, limit = self._channel, self._settings.data_xfer
         encoder = WireEncoder(self._settings.line_length_limit)
         reader = self._open()
-        self._channel.begin_content()
+        channel.begin_content()
         try:
             block = await read_block(reader)
-            while not self._channel.has_reply:
+            while not channel.has_reply:
                 following = await read_block(reader) if block and not is_over(reader) else b""
                 wire = encoder.feed(block)
-                if not following and self.delay_dot is not None:
-                    await self._channel.content(wire, self._settings.data_xfer)
+                if following:
+                    await channel.content(wire, limit)
+                    block = following
+                    continue
+                end = encoder.finish()
+                if self.delay_dot is not None:
+                    await channel.content(wire, limit)
                     await self.delay_dot()
                     if self._is_answered():
                         return False
-                    wire = encoder.finish()
-                elif not following:
-                    # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
-                    wire += encoder.finish()
-                    if self.follow is not None:
-                        wire += self.follow()
-                await self._channel.content(wire, self._settings.data_xfer)
-                if not following:
-                    return self._ended()
-                block = following
+                    wire = b""
+                elif self.follow is not None:
+                    end += self.follow()
+                # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
+                await channel.content(wire + end, limit)
+                return self._ended()
+            return False
+        except SessionOver:
+            if not channel.has_reply:
+                raise
             return False
         finally:
             reader.close()
-            self._channel.end_content()
+            channel.end_content()
 
     def _is_answered(self) -> bool:
         return self._channel.has_reply
@@ -311,18 +311,21 @@ class Transaction:
         changes = self._settings.changes.content_filter(self._envelope, self._capabilities)
         return reader if changes is None else ChangingReader(reader, changes)
 
-    async def _conclude(self) -> None:
-        """The reply to the final dot decides for all recipients that were accepted; in LMTP each has its own."""
-        if self._settings.lmtp:
-            for index in self._accepted:
-                self.verdicts[index] = self._fate(await self._channel.reply(self._settings.data_done))
-            return
-        reply = await self._channel.reply(self._settings.data_done)
+    def _conclude(self, reply: Reply) -> None:
+        """Take the reply to the final dot, which decides for all recipients that were accepted."""
         if self.believes is not None and not self.believes(reply):
             self._channel.break_off(f"answered out of order, it seems ({reply.one_line})")
         if self.learn is not None and reply.category == 2:
             self.learn(Stage.DOT, reply)
         self._fail_rest(self._fate(reply))
+
+    def _break_off(self, reply: Reply) -> None:
+        """Take a reply that has come before the end of the content."""
+        self._channel.abort()
+        is_refusal = reply.category in (4, 5)
+        self._fail_rest(
+            verdict.said(self._peer, reply, Stage.DOT) if is_refusal else verdict.premature(self._peer, reply)
+        )
 
     def _fate(self, reply: Reply) -> Verdict:
         return verdict.sent(reply) if reply.category == 2 else verdict.said(self._peer, reply, Stage.DOT)

@@ -23,7 +23,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -34,10 +34,10 @@ from smtpclient.mail.envelope import Envelope
 from smtpclient.mail.outcome import Outcome
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog
-from smtpclient.workers.placement import choose
+from smtpclient.workers.placement import NotBegun, choose
 
 if TYPE_CHECKING:
-    from smtpclient.workers.member import Member
+    from smtpclient.workers.member import Front, Member
     from smtpclient.workers.message import Begin
 
 HEALTHY = 60.0
@@ -60,12 +60,14 @@ class Surroundings:
     What a crew says to the service.
 
     :param published: told of every outcome, after it was settled.
+    :param is_heard_of: whether somebody wants to be told of the outcomes of a message.
     :param needs_only: whether a message has nothing more to say once so many more recipients are delivered.
     :param removed: told of a message whose file a worker has removed for that reason.
     :param queued: told that a report was put into ``incoming/``.
     """
 
     published: Callable[[Envelope, Outcome], object]
+    is_heard_of: Callable[[str], bool]
     needs_only: Callable[[str, int], bool]
     removed: Callable[[str], object]
     queued: Callable[[], object]
@@ -127,25 +129,47 @@ class Crew(Service):
         """
         Have a request delivered by one of the workers.
 
-        :raises DeliveryInterrupted: when that one has ended before it was done.
+        One that had been sent ahead to a worker that ended before it could begin goes to another one, but only once:
+        should it be what workers die of, it must not bring down all of them.
+
+        :raises DeliveryInterrupted: when the worker has ended before it was done.
         :raises Exception: what delivering it has raised there.
         """
-        while not (loads := [(member.load, member) for member in self._members if member.ready]):
-            await self._somebody()
-        sole = self._surroundings.needs_only(request.envelope.queue_id, len(request.recipients))
-        return await choose(request.next_hop, loads).deliver(request, sole=sole)
-
-    async def _somebody(self) -> None:
-        """Wait until some worker is ready."""
-        if not self.running:
-            raise CancelledError()
-        waiter: Deferred[None] = Deferred()
-        self._waiting.append(waiter)
         try:
-            await waiter
-        finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            return await self._give(request, self._choose(request) or await self._somebody(request))
+        except NotBegun as why:
+            member = self._choose(request) or await self._somebody(request)
+            return await self._give(request, member, cast("Front | None", why.front))
+
+    def _choose(self, request: DeliveryRequest) -> "Member | None":
+        """Which worker a request goes to, if there is one that is ready."""
+        front = cast("Front | None", request.behind)  # nobody but members tells a request anything
+        if front is not None and front.member.ready:
+            return front.member
+        loads = [(member.load, member) for member in self._members if member.ready]
+        return choose(request.next_hop, loads) if loads else None
+
+    def _give(
+        self, request: DeliveryRequest, member: "Member", front: "Front | None" = None
+    ) -> "Deferred[DeliveryResult]":
+        surroundings, queue_id = self._surroundings, request.envelope.queue_id
+        sole = surroundings.needs_only(queue_id, len(request.recipients))
+        told = not sole or surroundings.is_heard_of(queue_id)
+        return member.deliver(request, sole=sole, told=told, front=front)
+
+    async def _somebody(self, request: DeliveryRequest) -> "Member":
+        """Wait until some worker is ready."""
+        while (found := self._choose(request)) is None:
+            if not self.running:
+                raise CancelledError()
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+        return found
 
     # -- processes come and go ------------------------------------------------------------------------------------
 
@@ -194,6 +218,7 @@ class Crew(Service):
         surroundings = self._surroundings
         member = Member(
             self._begin,
+            self._reactor,
             self._maillog,
             published=surroundings.published,
             removed=surroundings.removed,

@@ -17,10 +17,24 @@ from collections.abc import Sequence
 from typing import TypeVar
 from zlib import crc32
 
+from smtpclient.mail.request import DeliveryInterrupted
+
 SLACK = 4
 """How many requests more than the least a worker may have and still get those of its own destinations."""
 
 W = TypeVar("W")
+
+
+class NotBegun(DeliveryInterrupted):
+    """
+    A worker has ended before a request that it had been sent ahead could begin: another one can have it.
+
+    :param front: what the request behind it, sent ahead as well, was told of it; None: there is none.
+    """
+
+    def __init__(self, words: str, front: object) -> None:
+        super().__init__(words)
+        self.front = front
 
 
 def choose(next_hop: str, loads: Sequence[tuple[int, W]]) -> W:

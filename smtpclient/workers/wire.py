@@ -1,9 +1,10 @@
 """
-Messages between the service and its workers as bytes: four bytes of length, then a JSON array.
+Messages between the service and its workers as bytes: four bytes of length, then a JSON array of messages.
 
-The first element is the message's number in :data:`KINDS`; the others are its fields in order. Both ends are one
-program of one version, so there is no version in it and nothing is optional: what is not exactly as expected is an
-error, and the other end is not to be spoken to any more.
+Each of them is an array: the message's number in :data:`KINDS`, and its fields in order, those of a value inside in its
+place. Both ends are one program of
+one version, so there is no version in it and nothing is optional: what is not exactly as expected is an error, and the
+other end is not to be spoken to any more.
 
 Promises: what was encoded decodes to an equal value; whatever bytes come, :meth:`Reader.feed` gives messages or raises
 :exc:`MalformedFrame`, and holds no more than :data:`LONGEST` bytes and what it was fed.
@@ -14,9 +15,9 @@ Does not: carry content. A message of 200 MB is a few hundred bytes here.
 import dataclasses
 import enum
 import json
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache, partial
+from operator import attrgetter, itemgetter
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -36,6 +37,7 @@ KINDS: tuple[type[Message], ...] = (
     message.Ready,
     message.Refused,
     message.Done,
+    message.Removed,
     message.Broken,
     message.Logged,
     message.Queued,
@@ -43,6 +45,8 @@ KINDS: tuple[type[Message], ...] = (
 _HEAD = 4
 _TEXT, _ARRAY = frozenset({str}), frozenset({list})
 _MEMBERS = 256  # of one enum that are remembered: more than there are
+_PEERS = 1000  # that are remembered
+_Make = Callable[[list[Any]], Any]
 
 
 class MalformedFrame(ValueError):
@@ -53,20 +57,62 @@ class _Codec:
     """
     One dataclass or named tuple as an array of its fields.
 
-    What a field is on the way is told by its annotation. What looks like one that came before costs one look for the
-    whole array; only what is itself a value of ours is looked at on its own.
+    What a field is on the way is told by its annotation. A named tuple that is always there is no array of its own: its
+    fields stand in its place. What looks like one that came before costs one look for the whole array; only an array
+    inside is looked at on its own.
 
     :param kind: the class.
+    :param single: a field of several values has one, whose fields stand in its place.
     """
 
-    def __init__(self, kind: type[Any]) -> None:
+    def __init__(self, kind: type[Any], *, single: bool = False) -> None:
         self._kind = kind
-        forms = [_form(annotation) for annotation in get_type_hints(kind).values()]
-        self._allowed = [form.types for form in forms]
+        self._forms: list[_Form] = []
+        self._groups: list[tuple[int, int, _Make]] = []  # what becomes a value of its own, from the end on
+        self._packs: list[tuple[int, Callable[[Any], Sequence[Any]]]] = []  # of the fields, from the last one on
+        self.of_several = -1  # the field of several values
+        annotations = get_type_hints(kind).values()
+        self._size = len(annotations)
+        for index, annotation in enumerate(annotations):
+            self._add(index, annotation, single=single)
+        self._allowed = [form.types for form in self._forms]
         self._seen: set[tuple[type, ...]] = set()  # arrays of such types are as they should be
-        self._unpacks = [(index, form.unpack) for index, form in enumerate(forms) if form.unpack is not None]
-        # A named tuple's own call costs as much as the rest here, and the number of fields is known to be right.
-        self._make = partial(tuple.__new__, kind) if issubclass(kind, tuple) else lambda values: kind(*values)
+        self._unpacks = [(index, form.unpack) for index, form in enumerate(self._forms) if form.unpack is not None]
+        self._make = _maker(kind)
+        self._fields: Callable[[Any], Iterable[Any]] = _FIELDS.get(kind, _itself)
+
+    def _add(self, index: int, annotation: Any, *, single: bool) -> None:
+        """One more field."""
+        if isinstance(annotation, type) and issubclass(annotation, tuple):
+            inner = _codec(annotation)
+            self._put(index, inner, inner.pack if inner._packs else _itself, inner._make)
+        elif get_origin(annotation) is tuple:
+            inner = _codec(get_args(annotation)[0])
+            self.of_several = index
+            if single:
+                pack: Callable[[Any], Any] = (lambda values: inner.pack(values[0])) if inner._packs else itemgetter(0)
+                self._put(index, inner, pack, lambda values: (inner._make(values),))
+                return
+            self._forms.append(_form(annotation))
+            if inner._packs:
+                self._packs.insert(0, (index, lambda values: ([inner.pack(value) for value in values],)))
+        else:
+            self._forms.append(_form(annotation))
+
+    def _put(self, index: int, inner: "_Codec", pack: Callable[[Any], Sequence[Any]], make: "_Make") -> None:
+        """Have the fields of another one stand in the place of a field."""
+        at = len(self._forms)
+        self._forms += inner._forms
+        groups = [(at + start, at + end, each) for start, end, each in inner._groups]
+        self._groups[:0] = [*groups, (at, at + inner._size, make)]
+        self._packs.insert(0, (index, pack))
+
+    def pack(self, value: Any) -> list[Any]:
+        """The array of a value's fields."""
+        values = [*self._fields(value)]
+        for index, pack in self._packs:
+            values[index : index + 1] = pack(values[index])
+        return values
 
     def unpack(self, values: list[Any]) -> Any:
         """
@@ -78,8 +124,9 @@ class _Codec:
         if types not in self._seen:
             self._check(types)
         for index, unpack in self._unpacks:
-            if values[index] is not None:
-                values[index] = unpack(values[index])
+            values[index] = unpack(values[index])
+        for start, end, make in self._groups:
+            values[start:end] = [make(values[start:end])]
         return self._make(values)
 
     def _check(self, types: tuple[type, ...]) -> None:
@@ -122,9 +169,9 @@ def _form(annotation: Any) -> _Form:
         return _Form((int if issubclass(annotation, int) else str,), _Members(annotation).__getitem__)
     if get_origin(annotation) is tuple:
         return _Form((list,), partial(_list_of, _codec(get_args(annotation)[0])))
-    kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
-    optional = (NoneType,) if annotation != kinds[0] else ()
-    return _Form((list, *optional), _codec(kinds[0]).unpack)
+    (kind,) = (kind for kind in get_args(annotation) if kind is not NoneType)
+    unpack = _known_peer if kind is Peer else _codec(kind).unpack
+    return _Form((list, NoneType), lambda values: None if values is None else unpack(values))
 
 
 def _texts(value: dict[str, Any]) -> dict[str, str]:
@@ -137,6 +184,10 @@ def _list_of(codec: _Codec, values: list[Any]) -> tuple[Any, ...]:
     if not _ARRAY.issuperset(map(type, values)):
         raise MalformedFrame("something else than an array in a list of values")
     return tuple([codec.unpack(value) for value in values])
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 class _Members(dict[Any, Any]):
@@ -161,6 +212,28 @@ def _codec(kind: type[Any]) -> _Codec:
     return _Codec(kind)
 
 
+def _known_peer(values: list[Any]) -> Peer:
+    """The same few come in every message."""
+    try:
+        return _peer(*values)
+    except TypeError:  # one that no dictionary takes, or one too few
+        raise MalformedFrame(f"no peer in {len(values)} fields") from None
+
+
+@lru_cache(_PEERS, typed=True)
+def _peer(*values: Any) -> Peer:
+    peer: Peer = _codec(Peer).unpack([*values])
+    return peer
+
+
+def _maker(kind: type[Any]) -> "_Make":
+    """What makes a value of the right fields."""
+    if issubclass(kind, tuple):
+        # A named tuple's own call costs as much as the rest here, and the number of fields is known to be right.
+        return partial(tuple.__new__, kind)
+    return lambda values: kind(*values)
+
+
 def _fields(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
     """The fields of a dataclass, in order."""
     names = [field.name for field in dataclasses.fields(kind)]
@@ -183,42 +256,52 @@ def _parts(value: Any) -> Any:
 # Named tuples are arrays to it, and members of our enums are numbers and texts.
 _dump = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=_parts).encode
 _load = json.JSONDecoder().raw_decode
-_CODECS = tuple(_Codec(kind) for kind in KINDS)
-_BY_KIND = {kind: (number, _FIELDS.get(kind, tuple)) for number, kind in enumerate(KINDS)}
+# Most requests have one recipient: the same kinds once more, with one value where there may be several.
+_CODECS = (*(_Codec(kind) for kind in KINDS), *(_Codec(kind, single=True) for kind in KINDS))
+_NUMBERS = {kind: (number, _CODECS[number].of_several) for number, kind in enumerate(KINDS)}
 
 
-def encode(what: Message) -> bytes:
+def _array(what: Any) -> list[Any]:
+    """A message as JSON can have it."""
+    number, field = _NUMBERS[type(what)]
+    if field >= 0 and len(what[field]) == 1:
+        number += len(KINDS)
+    values = _CODECS[number].pack(what)
+    values.insert(0, number)
+    return values
+
+
+def encode(*messages: Message) -> bytes:
     """
-    The frame of a message.
+    The frame of some messages.
 
     :raises ValueError: when it is longer than :data:`LONGEST`.
     """
-    number, fields = _BY_KIND[type(what)]
-    data = _dump((number, *fields(what))).encode("ascii")
+    data = _dump([_array(each) for each in messages]).encode("ascii")
     if len(data) > LONGEST:
         words = f"{len(data)} bytes for one request"
         raise ValueError(f"{words}; set default_destination_recipient_limit to have smaller ones")
     return len(data).to_bytes(_HEAD, "big") + data
 
 
-def decode(data: bytes) -> Message:
+def decode(data: bytes) -> Iterator[Message]:
     """
-    The message in a frame, without its length.
+    The messages in a frame, without its length.
 
-    :raises MalformedFrame: when there is none.
+    :raises MalformedFrame: at the first thing in it that is none.
     """
     try:
         text = data.decode("ascii")
-        values, end = _load(text)
+        arrays, end = _load(text)
     except (ValueError, RecursionError):
         raise MalformedFrame("not JSON") from None
-    if type(values) is not list or end != len(text):
-        raise MalformedFrame("not an array, or something behind it")
-    number = values.pop(0) if values else None
-    if type(number) is not int or not 0 <= number < len(KINDS):
-        raise MalformedFrame("not an array that begins with the number of a message")
-    made: Message = _CODECS[number].unpack(values)
-    return made
+    if type(arrays) is not list or end != len(text) or not _ARRAY.issuperset(map(type, arrays)):
+        raise MalformedFrame("not an array of arrays, or something behind it")
+    for values in arrays:
+        number = values.pop(0) if values else None
+        if type(number) is not int or not 0 <= number < len(_CODECS):
+            raise MalformedFrame("not an array that begins with the number of a message")
+        yield _CODECS[number].unpack(values)
 
 
 class Reader:
@@ -251,7 +334,7 @@ class Reader:
             if len(buffer) < end + length:
                 self._wanted = _HEAD + length
                 break
-            yield decode(buffer[end : end + length])
+            yield from decode(buffer[end : end + length])
             at = end + length
         self._pieces = [buffer[at:]]
         self._length = len(buffer) - at

@@ -10,18 +10,22 @@ Promises: it ends at once when the service is gone, whatever is under way, for t
 over; signals that a terminal or an init system sends to the whole group do not end it, for the service has a drain to
 make.
 
-Does not: look at the queue, complete messages, read main.cf.
+A request that was sent ahead (``member``) waits here until the one in whose place it is to begin is over, or would
+have it follow in its session. Of several that wait the first one takes a place that becomes free, whosever that was.
+
+Does not: look at the queue, complete messages, read main.cf; bound how much is under way at a destination: the service
+does.
 """
 
 import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.process import ProcessWriter
 from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
 from twisted.logger import (
@@ -39,7 +43,7 @@ from twisted.python.failure import Failure
 from smtpclient.config.parameters import ConfigurationError, Parameters
 from smtpclient.delivery.assembly import Delivery
 from smtpclient.mail.envelope import NewMessage
-from smtpclient.mail.request import DeliveryRequest
+from smtpclient.mail.request import DeliveryRequest, Fits, Later
 from smtpclient.observe.maillog import MailLog, MailLogFile
 from smtpclient.observe.outcomes import Outcomes
 from smtpclient.queue import intake
@@ -55,35 +59,20 @@ from smtpclient.workers.message import (
     Queued,
     Ready,
     Refused,
+    Removed,
     Reopen,
     Stop,
+    settled,
 )
+from smtpclient.workers.outbox import Outbox, Write, prompt
+from smtpclient.workers.task import Destination, Running, Task
 from smtpclient.workers.turns import Turns
-from smtpclient.workers.wire import Reader, encode
+from smtpclient.workers.wire import Reader
 
 IN, OUT = 3, 4
 """The descriptors that a worker is spoken to and speaks over."""
 
 _PREFIXES = {LogLevel.info: "", LogLevel.warn: "warning: ", LogLevel.error: "error: "}
-
-
-@dataclass(slots=True)
-class _Destination:
-    """
-    What a worker knows of mail for one destination.
-
-    :param backlog: how many messages waited there when the service sent the latest request.
-    :param requests: how many are here.
-    :param waiting: how many of these have not begun.
-    """
-
-    backlog: int = 0
-    requests: int = 0
-    waiting: int = 0
-
-    def wanted(self) -> int:
-        """How many messages sessions are worth keeping for."""
-        return self.backlog + self.waiting
 
 
 class Worker(Protocol):
@@ -100,26 +89,29 @@ class Worker(Protocol):
         self._reactor = reactor
         self._leave = leave
         self._reader = Reader()
+        self._outbox = Outbox(reactor, self._write, self._too_long)
         self._delivery: Delivery | None = None
         self._maillog = MailLog(reactor.seconds)
         self._log_file: MailLogFile | None = None
-        self._tasks: dict[int, Deferred[None]] = {}
+        self._tasks: dict[int, Task] = {}
         self._turns = Turns(reactor)
-        self._destinations: dict[tuple[str, str], _Destination] = {}  # of the requests that are here
-        self._sole: dict[str, int] = {}  # by queue id: how many recipients are the last ones
-        self._removed: set[str] = set()
+        self._destinations: dict[tuple[str, str], Destination] = {}  # of the requests that are here
+        self._sole: dict[str, Task] = {}  # by queue id: those with the last recipients
         self._stopping = False
 
     # -- what the service says ------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
         """Take messages; whoever cannot be understood is not our service."""
+        self._outbox.hold()
         try:
             for message in self._reader.feed(data):
                 self._take(message)
         except ValueError:
             self._log.failure("the service cannot be understood")
             self._leave(os.EX_PROTOCOL)
+        finally:
+            self._outbox.flush()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The service is gone, or has no use for us; what is under way belongs to the next one."""
@@ -128,23 +120,26 @@ class Worker(Protocol):
     def _take(self, message: Message) -> None:
         match message:
             case Deliver():
-                self._start(message)
+                self._ask(message)
             case Cancel():
-                if message.number in self._tasks:
-                    self._tasks[message.number].cancel()
+                self._cancel(message.number)
             case Begin():
                 self._begin(message)
             case Reopen():
                 self._reopen()
             case Stop():
-                self._stopping = True
-                self._end_if_idle()
+                self._stop()
             case _:
                 raise ValueError(f"{type(message).__name__} is not for a worker")
 
-    def _say(self, message: Message) -> None:
+    def _write(self, frame: bytes) -> None:
         if self.transport is not None:
-            self.transport.write(encode(message))
+            self.transport.write(frame)
+
+    def _too_long(self, message: Message, why: ValueError) -> None:
+        """Something cannot be said: what came of a request, for nothing else is long. The queue file knows it."""
+        if isinstance(message, Done):
+            self._outbox.say(Broken(message.number, str(why)))
 
     # -- its life -------------------------------------------------------------------------------------------------
 
@@ -164,11 +159,11 @@ class Worker(Protocol):
                 trace=begin.trace,
             )
         except (ConfigurationError, ValueError, OSError) as why:
-            self._say(Refused(str(why)))
+            self._outbox.say_now(Refused(str(why)))
             return
         self._delivery.start_threads()
         self._delivery.begin()
-        self._say(Ready())
+        self._outbox.say_now(Ready())
 
     def _open_log(self, parameters: Parameters, *, writes_log: bool) -> None:
         """Write the mail log ourselves, or have the service write it."""
@@ -186,7 +181,7 @@ class Worker(Protocol):
     def _pass_on(self, event: LogEvent) -> None:
         level = event["log_level"]
         text = event["mail_text"].removeprefix(_PREFIXES[level])
-        self._say(Logged(level.name, event["process"], event["queue_id"], text))
+        self._outbox.say_now(Logged(level.name, event["process"], event["queue_id"], text))
 
     def _reopen(self) -> None:
         if self._log_file is not None:
@@ -194,6 +189,14 @@ class Worker(Protocol):
                 self._log_file.reopen()
             except OSError as why:
                 self._maillog.warning("smtp", f"a worker stays with the old log file: {why}")
+
+    def _stop(self) -> None:
+        """Begin nothing any more, and end."""
+        self._stopping = True
+        for destination in list(self._destinations.values()):
+            while destination.ahead:
+                self._break_off(destination.ahead.popleft())
+        self._end_if_idle()
 
     def _end_if_idle(self) -> None:
         if self._stopping and not self._tasks:
@@ -206,78 +209,138 @@ class Worker(Protocol):
                 await self._delivery.close()
                 self._delivery.stop_threads()
         finally:
+            self._outbox.flush()
             self._leave(os.EX_OK)
 
     # -- the way of a request -------------------------------------------------------------------------------------
 
-    def _start(self, message: Deliver) -> None:
-        """Begin a delivery, and let it go on by itself."""
+    def _ask(self, message: Deliver) -> None:
+        """Take a request: it begins now, or in the place of another one."""
         if self._delivery is None:
             raise ValueError("a delivery before the parameters")
-        key = (message.transport, message.next_hop)
-        destination = self._destinations.setdefault(key, _Destination())
+        key = message.transport, message.next_hop
+        destination = self._destinations.get(key)
+        if destination is None:
+            destination = self._destinations[key] = Destination(key)
         destination.backlog = message.backlog
-        destination.requests += 1
+        destination.tasks += 1
+        task = self._tasks[message.number] = Task(message, destination)
         if message.sole:
-            self._sole[message.envelope.queue_id] = len(message.recipients)
-        task = Deferred.fromCoroutine(self._deliver(self._delivery, message, destination))
-        if not task.called:
-            self._tasks[message.number] = task
-        task.addBoth(self._ended, message, key, destination)
+            self._sole[message.envelope.queue_id] = task
+        front = self._tasks.get(message.behind) if message.behind else None
+        if front is None:  # over, meanwhile: its place is free
+            self._start(self._delivery, task)
+        else:
+            front.is_given_on = True
+            destination.ahead.append(task)
 
-    def _ended(self, result: object, message: Deliver, key: tuple[str, str], destination: _Destination) -> None:
-        self._tasks.pop(message.number, None)
-        destination.requests -= 1
-        if not destination.requests:
-            self._destinations.pop(key, None)
-        self._sole.pop(message.envelope.queue_id, None)
-        self._removed.discard(message.envelope.queue_id)
-        if isinstance(result, Failure):
-            self._log.failure("a delivery came to no end that could be told", result)
-            self._leave(os.EX_SOFTWARE)
-        self._end_if_idle()
+    def _start(self, delivery: Delivery, task: Task, request: DeliveryRequest | None = None) -> None:
+        """Begin a delivery, and let it go on by itself."""
+        running = task.running = Running()
+        running.end = Deferred.fromCoroutine(self._run(delivery, task, running, request))
 
-    async def _deliver(self, delivery: Delivery, message: Deliver, destination: _Destination) -> None:
-        """Deliver when it is its turn, and say what has come of it."""
-        envelope = message.envelope
-        request = DeliveryRequest(
-            envelope,
-            message.recipients,
-            message.transport,
-            message.next_hop,
-            delivery.spool.content(envelope),
-            message.activated,
-            destination.wanted,
-        )
+    async def _run(self, delivery: Delivery, task: Task, running: Running, request: DeliveryRequest | None) -> None:
+        """Make deliveries, each in the place of the one before, and say what has come of them; raises nothing."""
+        following: Task | None = task
         try:
-            destination.waiting += 1
-            try:
-                await self._turns.come()
-            finally:
-                destination.waiting -= 1
-            result = await delivery.deliver(request)
+            while following is not None:
+                task = following
+                self._outbox.say(await self._deliver(delivery, task, request))
+                following, request = self._over(task), None
+                if following is not None:
+                    following.running = running
+        except Exception:
+            self._log.failure("a delivery came to no end that could be told")
+            self._leave(os.EX_SOFTWARE)
+        if self._stopping:
+            self._end_if_idle()
+
+    def _over(self, task: Task) -> Task | None:
+        """Forget a request; who is to begin in its place."""
+        asked, destination = task.asked, task.destination
+        del self._tasks[asked.number]
+        if asked.sole:
+            self._sole.pop(asked.envelope.queue_id, None)
+        destination.tasks -= 1
+        if not destination.tasks:
+            del self._destinations[destination.key]
+        return destination.ahead.popleft() if task.is_given_on and destination.ahead else None
+
+    def _follow(self, task: Task, fits: Fits, behind: object, later: Later | None = None, /) -> bool:
+        """Have the next one begin while this one waits for its end; see :class:`smtpclient.mail.request`."""
+        ahead = task.destination.ahead
+        if not (task.is_given_on and ahead and self._delivery):
+            return False
+        following = ahead[0]
+        if not fits(following.asked.envelope, following.asked.recipients):
+            return False
+        del ahead[0]
+        task.is_given_on = False
+        request = self._request(self._delivery, following, behind)
+        begin = partial(self._start, self._delivery, following, request)
+        if later is None:
+            begin()
+        else:
+            later(request, begin)
+        return True
+
+    def _cancel(self, number: int) -> None:
+        """Break a delivery off, unless it is over."""
+        task = self._tasks.get(number)
+        if task is None:
+            return
+        if task in task.destination.ahead:
+            task.destination.ahead.remove(task)
+            self._break_off(task)
+        elif task.running is None:
+            task.cancelled = True
+        elif task.running.end is not None:
+            task.running.end.cancel()
+
+    def _break_off(self, task: Task) -> None:
+        """End what has not begun."""
+        task.is_given_on = False
+        self._over(task)
+        self._outbox.say(Broken(task.asked.number, "cancelled", cancelled=True))
+
+    def _request(self, delivery: Delivery, task: Task, behind: object = None) -> DeliveryRequest:
+        return task.request(delivery.spool.content(task.asked.envelope), partial(self._follow, task), behind)
+
+    async def _deliver(self, delivery: Delivery, task: Task, request: DeliveryRequest | None) -> Message:
+        """Deliver when it is its turn; what has come of it."""
+        asked, destination = task.asked, task.destination
+        envelope = asked.envelope
+        try:
+            if not asked.behind:  # the others have a place, and most likely a session
+                destination.coming += 1
+                try:
+                    await self._turns.come()
+                finally:
+                    destination.coming -= 1
+            if task.cancelled:
+                raise CancelledError
+            result = await delivery.deliver(request or self._request(delivery, task))
         except CorruptQueueFile as why:
-            self._say(Broken(message.number, why.why, why.path, why.offset))
+            return Broken(asked.number, why.why, why.path, why.offset)
         except CancelledError:
-            self._say(Broken(message.number, "cancelled", cancelled=True))
+            return Broken(asked.number, "cancelled", cancelled=True)
         except Exception as why:
             self._log.failure("{queue_id}: delivery failed", queue_id=envelope.queue_id)
-            self._say(Broken(message.number, str(why) or type(why).__name__))
-        else:
-            removed = envelope.queue_id in self._removed
-            self._say(Done(message.number, result.outcomes, result.site_failure, removed))
+            return Broken(asked.number, str(why) or type(why).__name__)
+        if task.removed and not asked.told and result.site_failure is None:
+            return Removed(asked.number)
+        return Done(asked.number, settled(asked, result.outcomes), result.site_failure, task.removed)
 
     def _conclude(self, queue_id: str, delivered: int) -> bool:
         """Remove a message whose last recipients these were, instead of marking them in it."""
-        if self._sole.get(queue_id) != delivered or self._delivery is None:
+        task = self._sole.get(queue_id)
+        if task is None or len(task.asked.recipients) != delivered or self._delivery is None:
             return False
         try:
-            removed = self._delivery.spool.remove(queue_id)
+            task.removed = self._delivery.spool.remove(queue_id)
         except OSError:
             return False
-        if removed:
-            self._removed.add(queue_id)
-        return removed
+        return task.removed
 
     async def _submit(self, message: NewMessage) -> str:
         """Queue a report of our own."""
@@ -285,8 +348,22 @@ class Worker(Protocol):
             raise ValueError("a report before the parameters")
         queue_id = await self._delivery.spool.create(message)
         intake.log_arrival(self._maillog, queue_id, message)
-        self._say(Queued(queue_id))
+        self._outbox.say_now(Queued(queue_id))
         return queue_id
+
+
+class _Pipes(StandardIO):
+    """The two pipes of a worker; what is said goes out at once."""
+
+    _writer: ProcessWriter | None
+    _prompt: Write | None = None
+
+    def write(self, data: bytes) -> None:
+        """Say something, as long as there is somebody to listen."""
+        if self._writer is not None:
+            if self._prompt is None:
+                self._prompt = prompt(self._writer)
+            self._prompt(data)
 
 
 def _ignore_signals() -> None:
@@ -304,7 +381,7 @@ def main() -> None:
     )
     globalLogBeginner.beginLoggingTo([threshold], redirectStandardIO=False)
     anything: Any = reactor
-    StandardIO(Worker(anything), stdin=IN, stdout=OUT, reactor=anything)  # type: ignore[call-arg]
+    _Pipes(Worker(anything), stdin=IN, stdout=OUT, reactor=anything)  # type: ignore[call-arg]
     # The reactor takes SIGTERM for itself when it starts, and that of SIGCHLD is wanted.
     anything.callWhenRunning(_ignore_signals)
     anything.run()

@@ -220,7 +220,7 @@ class QueueTests(SendmailCase, SynchronousTestCase):
             file.write("compatibility_level = 3.6\ninet_interfaces = 127.0.0.1\n")
         (name,) = os.listdir(os.path.join(self.directory, "incoming"))
         path = os.path.join(self.directory, "incoming", name)
-        run = subprocess.run([POSTCAT, "-c", etc, path], capture_output=True, timeout=30, check=False)
+        run = subprocess.run([POSTCAT, "-c", etc, path], capture_output=True, timeout=120, check=False)
         self.assertEqual((0, b""), (run.returncode, run.stderr))
         for wanted in (
             b"\nrecipient: r@y.test\n",
@@ -445,9 +445,9 @@ class ProgramTests(SendmailCase, TestCase):
             f"queue_directory={self.directory}",
         ]
         run = await deferToThread(
-            subprocess.run, command, input=b"To: r@y.test\n\nbody\n", capture_output=True, timeout=60, check=False
+            subprocess.run, command, input=b"To: r@y.test\n\nbody\n", capture_output=True, timeout=120, check=False
         )
         self.assertEqual((0, b""), (run.returncode, run.stderr))
-        self.assertEqual(frozenset("W"), await heard.addTimeout(10, reactor))
+        self.assertEqual(frozenset("W"), await heard.addTimeout(60, reactor))
         self.assertEqual([run.stdout.decode().strip()], [one.envelope.queue_id for one in self.queued()])
         await doors.close()

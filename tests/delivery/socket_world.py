@@ -40,7 +40,7 @@ class SocketWorld:
         servers: Mapping[str, Script | int],
         *,
         walk: WalkSettings | None = None,
-        connect_timeout: float = 10.0,
+        connect_timeout: float = 60.0,
         most: int = 0,
         **limits: Any,
     ) -> None:
@@ -108,15 +108,6 @@ class SocketWorld:
 
 async def _settle(request: DeliveryRequest, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
     return outcomes
-
-
-def unused_port(address: str = "127.0.0.1") -> int:
-    """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        number = probe.getsockname()[1]
-    assert isinstance(number, int)
-    return number
 
 
 def silent_port(case: TestCase) -> int:

@@ -24,7 +24,8 @@ from smtpclient.smtp.channel import Channel
 from smtpclient.smtp.verdict import Verdict
 from smtpclient.tls.policy import CLEAR
 from tests.delivery.memory_network import MemoryConnector, World, short
-from tests.delivery.socket_world import silent_port, unused_port
+from tests.delivery.socket_world import silent_port
+from tests.ports import free_port
 from tests.simulation.network import Dial
 from tests.smtp.scripted_server import Script, ScriptedServer
 from tests.test_seed_parameters import FIRST, SECOND, Play
@@ -479,5 +480,5 @@ class Sockets(TestCase):
         server = ScriptedServer(Script(), reactor)
         where = "127.0.0.1", server.listen(reactor)
         refused = os.strerror(errno.ECONNREFUSED)
-        self.assertEqual(await self.told(("127.0.0.1", unused_port()), where, stagger=60.0), f"{refused} mx1")
+        self.assertEqual(await self.told(("127.0.0.1", free_port()), where, stagger=60.0), f"{refused} mx1")
         await server.close()

@@ -47,7 +47,7 @@ TXT, REPORTS = "_mta-sts.example.org", "_smtp._tls.example.org"
 class World(TestCase):
     """``example.org`` with a policy, and an agent that follows it."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.directory = Path(self.mktemp())
@@ -440,7 +440,7 @@ class RequireTls(World):
 class Whole(TestCase):
     """The service: what it is given with a wish goes into the queue with it, and what it counts on disk."""
 
-    timeout = 60
+    timeout = 120
 
     def outbound(self, **values: str) -> Outbound:
         """A service on a directory of its own, where no name exists."""

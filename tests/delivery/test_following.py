@@ -1,6 +1,7 @@
 """Messages that follow each other in one session without a pause: the next one's envelope with the end of the last."""
 
 import gc
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -9,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpclient.delivery.following import Habits
 from smtpclient.delivery.pool import PoolSettings
 from smtpclient.mail.envelope import Utf8
-from smtpclient.mail.request import DeliveryRequest, DeliveryResult, Fits
+from smtpclient.mail.request import DeliveryRequest, DeliveryResult, Fits, Later
 from smtpclient.smtp.settings import DialogueSettings, Grouping
 from smtpclient.smtp.transaction import Transaction
 from tests.delivery.memory_network import World, short
@@ -20,7 +21,7 @@ GROUPS = DialogueSettings("me.example", "me.example", pipeline_messages=Grouping
 
 class Line:
     """
-    A queue of requests, each of which is begun when the one in front of it lets it.
+    A queue of requests, each of which is begun when the one in front of it has its begin.
 
     :ivar results: of those that have begun, in their order.
     """
@@ -30,16 +31,23 @@ class Line:
         self._waiting = list(requests)
         self.results: list[Deferred[DeliveryResult]] = []
 
-    def begin(self, behind: object = None) -> None:
+    def begin(self) -> None:
         """Begin the next one."""
+        self._begin(self._next(None))
+
+    def _next(self, behind: object) -> DeliveryRequest:
         request = self._waiting.pop(0)
-        request = request._replace(backlog=lambda: len(self._waiting), follow=self._follow, behind=behind)
+        return request._replace(backlog=lambda: len(self._waiting), follow=self._follow, behind=behind)
+
+    def _begin(self, request: DeliveryRequest) -> None:
         self.results.append(Deferred.fromCoroutine(self._world.attempt(request)))
 
-    def _follow(self, fits: Fits, behind: object) -> bool:
+    def _follow(self, fits: Fits, behind: object, later: Later | None = None, /) -> bool:
         if not self._waiting or not fits(self._waiting[0].envelope, self._waiting[0].recipients):
             return False
-        self.begin(behind)
+        assert later is not None
+        request = self._next(behind)
+        later(request, partial(self._begin, request))
         return True
 
     async def run(self) -> list[str]:
@@ -101,7 +109,7 @@ class Following(FollowingCase):
         first, second = (outcomes[0] for outcomes in self.world.settled)
         self.assertEqual((first.session_uses, second.session_uses), (1, 2))
         self.assertEqual(
-            [(round(o.delays.connecting), round(o.delays.sending)) for o in (first, second)], [(0, 5), (5, 5)]
+            [(round(o.delays.connecting), round(o.delays.sending)) for o in (first, second)], [(0, 5), (0, 5)]
         )
 
     def test_settled_in_order(self) -> None:
@@ -159,19 +167,33 @@ class Following(FollowingCase):
         self.assertEqual(len(world.sessions("a")), 1)
 
     def test_cancelled(self) -> None:
-        """Whoever is broken off while he waits for his turn ends the connection, and leaves nothing behind."""
+        """Where the one in front is broken off, the next begins with another connection; nothing is left behind."""
         world = World({"a": self.script(eod="!hang")}, dialogue=GROUPS)
         line = Line(world, world.request("u1@example.org"), world.request("u2@example.org"))
         line.begin()
         world.flush()
         world.clock.advance(0)
         world.flush()
-        self.assertEqual(len(line.results), 2)
-        for result in reversed(line.results):
-            result.addErrback(lambda why: None)
-            result.cancel()
+        self.assertEqual((len(line.results), world.sessions("a")[0].grouped), (1, 1))
+        for number in range(2):
+            line.results[number].addErrback(lambda why: None)
+            line.results[number].cancel()
+            world.flush()
+        self.assertEqual([bool(session.over) for session in world.sessions("a")], [True, True])
+        self.assertEqual(world.clock.getDelayedCalls(), [])
+
+    def test_broken_off_before_it_begins(self) -> None:
+        """The session of a message that is broken off in its turn is given up: the server has its envelope."""
+        world = World({"a": self.script()}, dialogue=GROUPS)
+        line = Line(world, world.request("u1@example.org"), world.request("u2@example.org"))
+        line.begin()
+        self.patch(line, "_begin", lambda request: None)
         world.flush()
-        self.assertTrue(world.sessions("a")[0].over)
+        world.clock.advance(0)
+        world.flush()
+        (session,) = world.sessions("a")
+        self.assertEqual(short(self.successResultOf(line.results[0])), ["sent 2.0.0"])
+        self.assertEqual((session.grouped, bool(session.over)), (1, True))
         self.assertEqual(world.clock.getDelayedCalls(), [])
 
 

@@ -141,7 +141,7 @@ class _Lmtp(LMTP):  # type: ignore[misc]
 class RealServers(TestCase):
     """aiosmtpd's LMTP and smtp-sink -L."""
 
-    timeout = 60
+    timeout = 120
 
     async def deliver(self, next_hop: str, directory: str = "") -> DeliveryResult:
         """One message for three recipients."""
@@ -219,7 +219,7 @@ class RealServers(TestCase):
 class Whole(TestCase):
     """From the parameters to the mailbox."""
 
-    timeout = 60
+    timeout = 120
 
     async def test_transport_maps(self) -> None:
         """The service delivers by LMTP where the transport says so, with the LMTP client's parameters."""

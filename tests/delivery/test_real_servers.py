@@ -1,6 +1,5 @@
 """Deliveries to servers that were written elsewhere: aiosmtpd, and Postfix's smtp-sink."""
 
-import errno
 import os
 import pwd
 import shutil
@@ -14,9 +13,10 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 from smtpclient.mail.envelope import Utf8
 from tests.delivery.memory_network import short
-from tests.delivery.socket_world import SocketWorld, unused_port
+from tests.delivery.socket_world import SocketWorld
 from tests.delivery.test_sockets import LargeContent
 from tests.mail.messages import MemoryContent
+from tests.ports import free_port
 
 HEADER = b"From: <sender@example.org>\nSubject: test\n\n"
 BODY = b".\n..\n.leading dot\n\n\ttab \n" + b"x" * 998 + b"\ncaf\xc3\xa9 \xff\n.\nlast"
@@ -33,14 +33,15 @@ class Sink:
         program = shutil.which("smtp-sink") or shutil.which("smtp-sink", path="/usr/sbin:/usr/lib/postfix/sbin")
         if program is None:
             raise SkipTest("smtp-sink, which belongs to Postfix, is not installed")
-        self.port = unused_port()
+        self.port = free_port()
         user = [] if os.getuid() else ["-u", pwd.getpwuid(65534).pw_name]
         command = [program, *user, *options, f"127.0.0.1:{self.port}", "100"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait()
 
     def _wait(self) -> None:
-        for _ in range(500):
+        end = time.monotonic() + 50
+        while time.monotonic() < end:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
@@ -58,7 +59,7 @@ class Sink:
 class AgainstSink(TestCase):
     """smtp-sink, told to misbehave."""
 
-    timeout = 60
+    timeout = 120
 
     async def deliver(self, *options: str, **changes: Any) -> tuple[list[str], list[str]]:
         """One delivery of two recipients to a server with these options: what became of them, and the reasons."""
@@ -161,32 +162,23 @@ class Keeper:
 class AgainstAiosmtpd(TestCase):
     """aiosmtpd, in a thread of its own."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.keeper = Keeper()
 
-    def controller(self, limit: int, attempts: int = 5) -> Controller:
-        """A server that listens; a port that nobody uses now may be somebody's a moment later."""
+    async def deliver(self, *addresses: str, content: Any = None, limit: int = 1000000, **mail: Any) -> list[str]:
+        """One delivery; what was kept is in ``self.keeper``."""
         controller = Controller(
             self.keeper,
             hostname="127.0.0.1",
-            port=unused_port(),
+            port=free_port(),
             decode_data=False,
             enable_SMTPUTF8=True,
             data_size_limit=limit,
+            ready_timeout=60,
         )
-        try:
-            controller.start()
-        except OSError as why:
-            if why.errno != errno.EADDRINUSE or attempts == 1:
-                raise
-            return self.controller(limit, attempts - 1)
-        return controller
-
-    async def deliver(self, *addresses: str, content: Any = None, limit: int = 1000000, **mail: Any) -> list[str]:
-        """One delivery; what was kept is in ``self.keeper``."""
-        controller = self.controller(limit)
+        controller.start()
         self.addCleanup(controller.stop)
         world = SocketWorld({"a": controller.port})
         try:

@@ -12,8 +12,9 @@ from zope.interface import implementer
 from smtpclient.delivery.means import WalkSettings
 from smtpclient.interfaces import IContentReader, IMessageContent
 from tests.delivery.memory_network import short
-from tests.delivery.socket_world import SocketWorld, unused_port
+from tests.delivery.socket_world import SocketWorld
 from tests.mail.messages import TEXT
+from tests.ports import free_port
 from tests.smtp.scripted_server import PIPELINING, Script
 
 BLOCK = b"0123456789abcdef" * 4 * 1023 + b"\n"
@@ -60,7 +61,7 @@ class LargeReader:
 class SocketTestCase(TestCase):
     """A world that is closed behind each test; the reactor must be clean then."""
 
-    timeout = 60
+    timeout = 120
 
     async def deliver_to(self, script: Script, *addresses: str, content: Any = None, **limits: Any) -> list[str]:
         """One delivery to one server: disposition, status and reason of each recipient."""
@@ -92,7 +93,7 @@ class Limits(SocketTestCase):
         }
         # All at once, with a limit that leaves a busy machine time to reach the stage: EHLO has what the greeting left.
         found = await gatherResults(
-            Deferred.fromCoroutine(self.deliver_to(Script({event: "!hang"}, ehlo), **{limit: 1.0}))
+            Deferred.fromCoroutine(self.deliver_to(Script({event: "!hang"}, ehlo), **{limit: 3.0}))
             for event, (limit, _) in stages.items()
             for ehlo in (PIPELINING, ())
         )
@@ -100,7 +101,7 @@ class Limits(SocketTestCase):
 
     async def test_helo(self) -> None:
         """HELO has the same limit as EHLO."""
-        found = await self.deliver_to(Script({"helo": "!hang"}, None), helo=0.5)
+        found = await self.deliver_to(Script({"helo": "!hang"}, None), helo=2.0)
         self.assertEqual(found, self.late("performing the HELO handshake"))
 
     async def test_content(self) -> None:
@@ -119,8 +120,8 @@ class Limits(SocketTestCase):
 
     async def test_drip(self) -> None:
         """A greeting whose lines each come in time is waited for."""
-        steps = ["220-one", "!sleep 0.3", "220-two", "!sleep 0.3", "220 three"]
-        found = await self.deliver_to(Script({"connect": steps}), helo=0.5)
+        steps = ["220-one", "!sleep 1", "220-two", "!sleep 1", "220-three", "!sleep 1", "220 four"]
+        found = await self.deliver_to(Script({"connect": steps}), helo=2.5)
         self.assertEqual(found, ["sent 2.0.0 250 2.0.0 Ok: queued"])
 
     async def test_a_byte_at_a_time(self) -> None:
@@ -193,7 +194,7 @@ class Ends(SocketTestCase):
 
     async def test_refusal_and_close(self) -> None:
         """A server that says why and hangs up is heard."""
-        script = Script({"content": ["!read 2000", "452 4.3.1 disk full", "!sleep 0.1", "!close"]})
+        script = Script({"content": ["!read 2000", "452 4.3.1 disk full", "!sleep 1", "!close"]})
         found = await self.deliver_to(script, content=LargeContent())
         words = "host mx-a.example[127.0.1.1] said: 452 4.3.1 disk full (in reply to end of DATA command)"
         self.assertEqual(found, ["deferred 4.3.1 " + words])
@@ -287,7 +288,7 @@ class Walk(SocketTestCase):
 
     async def test_refused_silent_good(self) -> None:
         """One that refuses, one that says nothing, one that is good."""
-        world = SocketWorld({"a": unused_port(), "b": Script({"connect": "!hang"}), "c": Script()}, helo=0.2)
+        world = SocketWorld({"a": free_port(), "b": Script({"connect": "!hang"}), "c": Script()}, helo=2.0)
         result = await world.deliver()
         self.assertEqual((short(result), result.outcomes[0].relay[:12]), (["sent 2.0.0"], "mx-c.example"))
         self.assertEqual(len(world.lines), 2)

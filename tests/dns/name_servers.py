@@ -6,8 +6,8 @@ Name servers of the real world for tests: unbound(8), which validates, in front 
 
 import random
 import shutil
-import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -22,6 +22,7 @@ from twisted.trial.unittest import TestCase
 
 from smtpclient.dns.answer import Status
 from smtpclient.dns.resolver import A, Resolver
+from tests.ports import free_port
 
 NSD = shutil.which("nsd") or shutil.which("nsd", path="/usr/sbin")
 UNBOUND = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin")
@@ -78,19 +79,6 @@ stub-zone:
 """
 
 
-def free_port() -> int:
-    """A port that nobody uses over UDP or TCP, now."""
-    while True:
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
 def sign(zone: dns.zone.Zone) -> str:
     """
     Sign a zone.
@@ -136,7 +124,8 @@ class NameServersCase(TestCase):
 
     async def _resolver(self, port: int) -> Resolver:
         """A resolver that asks at a port, once somebody answers there."""
-        for _ in range(200):
+        end = time.monotonic() + 100
+        while time.monotonic() < end:
             resolver = Resolver.for_servers(cast(IReactorFDSet, reactor), random.SystemRandom(), [f"127.0.0.1:{port}"])
             if (await resolver.lookup("ns.signed.test", A)).status is Status.FOUND:
                 return resolver

@@ -41,7 +41,7 @@ def zone(records: dict[tuple[str, int], Sequence[object]], **flags: int) -> Scri
 
 
 class ResolverCase(TestCase):
-    def start(self, script: Script, timeout: float = 5.0) -> ScriptedServer:
+    def start(self, script: Script, timeout: float = 50.0) -> ScriptedServer:
         """A server, ``self.server``, and a resolver that asks it, ``self.resolver``, with a cache on ``self.clock``."""
         self.server = ScriptedServer(script)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.server.stop()))
@@ -319,7 +319,7 @@ class ForServers(TestCase):
         """The servers of the parameter are asked."""
         server = ScriptedServer(zone({("a.test", A): [dns.Record_A("192.0.2.1")]}))
         self.addCleanup(lambda: Deferred.fromCoroutine(server.stop()))
-        resolver = Resolver.for_servers(FD_SET, random.Random(), [str(server.name_server)], 5.0)
+        resolver = Resolver.for_servers(FD_SET, random.Random(), [str(server.name_server)], 50.0)
         self.assertEqual((await resolver.lookup("a.test", A)).records, (Address("192.0.2.1"),))
 
     async def test_resolv_conf(self) -> None:

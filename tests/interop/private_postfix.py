@@ -17,6 +17,8 @@ from contextlib import suppress
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.ports import free_port
+
 DAEMONS = os.environ.get("POSTFIX_DAEMON_DIR", "/usr/lib/postfix/sbin")
 LOOPBACK = "127.0.0.1"
 
@@ -99,14 +101,6 @@ def missing() -> str:
     return ""
 
 
-def free_port() -> int:
-    """A TCP port that nobody uses now."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 class PrivatePostfix:
     """
     One instance, not yet running.
@@ -162,7 +156,7 @@ class PrivatePostfix:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not self._listens(ports):
             if self._master.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("Postfix did not start: " + self.log()[-2000:])
@@ -173,7 +167,7 @@ class PrivatePostfix:
             return False
         for port in ports:
             try:
-                socket.create_connection((LOOPBACK, port), timeout=5).close()
+                socket.create_connection((LOOPBACK, port), timeout=60).close()
             except OSError:
                 return False
         return True
@@ -191,7 +185,7 @@ class PrivatePostfix:
         if master is not None:
             master.terminate()
             try:
-                master.wait(10)
+                master.wait(60)
             except subprocess.TimeoutExpired:
                 master.kill()
                 master.wait()
@@ -201,7 +195,7 @@ class PrivatePostfix:
 
     def _wait_for_lock(self) -> None:
         """A child that the master made just before its end has its lock, too, until it runs its program or dies."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         with open(f"{self.queue}/pid/master.pid", "a") as file:
             while time.monotonic() < end:
                 with suppress(BlockingIOError):
@@ -222,7 +216,7 @@ class PrivatePostfix:
             input=data,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         if done.returncode:
             raise RuntimeError(

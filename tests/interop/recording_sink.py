@@ -91,7 +91,7 @@ class RecordingSink(ThreadedServer):
                     except ConnectionError:
                         return
                     self.arrived.set()
-                    if not self.may_answer.wait(60):
+                    if not self.may_answer.wait(300):
                         return
                     with self._news:
                         self.transactions.append(current)

@@ -20,8 +20,9 @@ from smtpclient.smtp import command
 from smtpclient.smtp.capability import Capabilities
 from smtpclient.smtp.content import WireEncoder
 from smtpclient.smtp.content_changes import ContentChanges
-from tests.interop.private_postfix import ACCEPTING, DELIVERING, LOOPBACK, PrivatePostfix, free_port, missing
+from tests.interop.private_postfix import ACCEPTING, DELIVERING, LOOPBACK, PrivatePostfix, missing
 from tests.interop.recording_sink import RecordingSink, Transaction
+from tests.ports import free_port
 from tests.queue.disk import DirectFiles, run
 
 COUNT = 600
@@ -330,7 +331,7 @@ class Comparison:
             self._write(postfix)
             self._read(postfix, settings)
             postfix.start(ACCEPTING + DELIVERING + _services(settings))
-            if not sink.wait(COUNT, 60):
+            if not sink.wait(COUNT, 300):
                 raise RuntimeError(f"{len(sink.transactions)} of {COUNT} delivered: {postfix.log()[-3000:]}")
         finally:
             postfix.remove()
@@ -342,7 +343,7 @@ class Comparison:
         port = free_port()
         postfix.start(ACCEPTING + f"{LOOPBACK}:{port} inet n - n - - smtpd\n", [port])
         domains = list(_settings(""))
-        with smtplib.SMTP(LOOPBACK, port, timeout=60) as client:
+        with smtplib.SMTP(LOOPBACK, port, timeout=300) as client:
             client.ehlo("client.test")
             for number in range(COUNT):
                 chance = random.Random(-number)

@@ -34,7 +34,7 @@ class ChunkingTests(SynchronousTestCase):
             for name, body in BODIES.items()
         )
         service.start()
-        wait_until(lambda: not service.queued(), 60, f"all is delivered: {service.log_lines()[-5:]}")
+        wait_until(lambda: not service.queued(), 180, f"all is delivered: {service.log_lines()[-5:]}")
         self.assertEqual(3, sum("BDAT" in line and "LAST" in line for line in service.log_lines()))
         folded = {name: body.replace(b"x" * 5000, b"\n ".join(_pieces(b"x" * 5000))) for name, body in BODIES.items()}
         self.assertEqual(folded, dict(_kept(Path(postfix.queue) / "incoming")))

@@ -35,8 +35,9 @@ from tests.interop.editing_milter import (
     insert_header,
     replace_body,
 )
-from tests.interop.private_postfix import ACCEPTING, DELIVERING, LOOPBACK, PrivatePostfix, free_port, missing
+from tests.interop.private_postfix import ACCEPTING, DELIVERING, LOOPBACK, PrivatePostfix, missing
 from tests.interop.recording_sink import RecordingSink, Transaction, address_of
+from tests.ports import free_port
 from tests.queue.disk import DirectFiles, run
 
 COUNT = 1000
@@ -134,7 +135,7 @@ def _edits(sender: str) -> list[Edit]:
 
 def _submit(port: int, submissions: list[Submission]) -> None:
     """Hand messages to smtpd(8), one session for all."""
-    with smtplib.SMTP(LOOPBACK, port, timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, port, timeout=300) as client:
         client.ehlo("client.test")
         for one in submissions:
             replies = [client.mail(one.sender, one.mail_options)]
@@ -215,7 +216,7 @@ class Comparison:
             self._write(postfix, milter.port)
             self._read(postfix.queue)
             postfix.start(ACCEPTING + DELIVERING)
-            if not sink.wait(COUNT, 60):
+            if not sink.wait(COUNT, 300):
                 raise RuntimeError(f"{len(sink.transactions)} of {COUNT} delivered: {postfix.log()[-3000:]}")
         finally:
             postfix.remove()
@@ -238,7 +239,7 @@ class Comparison:
             jobs += [pool.submit(_submit, plain, submissions[behind + start :: 2]) for start in range(2)]
             for job in jobs:
                 job.result()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while os.listdir(postfix.queue + "/maildrop"):  # pickup(8) has a pace of its own
             if time.monotonic() > end:
                 raise RuntimeError("pickup(8) has not taken everything: " + postfix.log()[-2000:])

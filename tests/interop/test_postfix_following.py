@@ -33,7 +33,7 @@ class FollowingTests(SynchronousTestCase):
             for number in range(COUNT)
         )
         service.start()
-        wait_until(lambda: not service.queued(), 60, f"all is delivered: {service.log_lines()[-5:]}")
+        wait_until(lambda: not service.queued(), 180, f"all is delivered: {service.log_lines()[-5:]}")
         sent = [line for line in service.log_lines() if "status=sent" in line]
         self.assertEqual((COUNT, COUNT), (len(sent), len(list((Path(postfix.queue) / "incoming").iterdir()))))
         self.assertTrue(any(f"conn_use={COUNT}," in line for line in sent), sent[-1])

@@ -81,14 +81,14 @@ class UnderPostfix(PrivatePostfix):
         self.run("sendmail", *options, "-f", "me@postfix.test", *recipients, data=data)
 
     def retry(self) -> None:
-        """Have everything that waits tried again now."""
-        poke(self.queue, "FADI")
+        """Have everything that waits tried again now; what is just being deferred is not among it."""
+        wait_until(lambda: poke(self.queue, "FADI"), 120, "the queue manager's door is open")
 
     def lines(self, *words: str) -> list[str]:
         """The lines of the log that hold all of these."""
         return [line for line in self.log().splitlines() if all(word in line for word in words)]
 
-    def wait(self, *words: str, count: int = 1, limit: float = 40.0) -> list[str]:
+    def wait(self, *words: str, count: int = 1, limit: float = 120.0) -> list[str]:
         """Wait until so many lines of the log hold all of these."""
         what = f"{count} lines with {words}"
         try:
@@ -102,11 +102,27 @@ class UnderPostfix(PrivatePostfix):
         folders = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
         return sorted(name for folder in folders for _, _, names in os.walk(f"{self.queue}/{folder}") for name in names)
 
-    def wait_until_empty(self, limit: float = 60.0) -> None:
+    def wait_until_empty(self, limit: float = 180.0) -> None:
         """Wait until nothing is left in the queue."""
         try:
             # A message that moves meanwhile may be in none of the folders that are just looked into.
             wait_until(lambda: not any(self.queued() for _ in range(3)), limit, "the queue is empty")
+        except AssertionError:
+            raise AssertionError(f"still queued: {self.queued()}: {self.log()[-4000:]}") from None
+
+    def retry_until_empty(self) -> None:
+        """Have everything tried, again and again, until nothing is left in the queue."""
+        poked = 0.0
+
+        def empty() -> bool:
+            nonlocal poked
+            if time.monotonic() > poked + 0.5:
+                self.retry()
+                poked = time.monotonic()
+            return not any(self.queued() for _ in range(3))
+
+        try:
+            wait_until(empty, 180, "the queue is empty")
         except AssertionError:
             raise AssertionError(f"still queued: {self.queued()}: {self.log()[-4000:]}") from None
 
@@ -122,13 +138,15 @@ class UnderPostfix(PrivatePostfix):
                 continue
         return found
 
-    def one_process(self, limit: float = 20.0) -> int:
+    def one_process(self) -> int:
         """The one process of ours, waited for."""
-        end = time.monotonic() + limit
-        while not (found := self.processes()):
-            if time.monotonic() > end:
-                raise AssertionError(f"no process of ours: {self.log()[-2000:]}")
-            time.sleep(0.02)
+        found: list[int] = []
+
+        def there_is_one() -> bool:
+            found.extend(self.processes())
+            return bool(found)
+
+        wait_until(there_is_one, 120, "there is a process of ours")
         return found[0]
 
 

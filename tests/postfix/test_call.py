@@ -6,7 +6,7 @@ import tempfile
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from smtpclient.postfix.attributes import Fields, encode
@@ -20,7 +20,7 @@ QUESTION = encode([("nrequest", 0)])
 class Case(TestCase):
     """A caller, and a folder for sockets whose path is short enough."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory(prefix="daemon-")
@@ -52,7 +52,10 @@ class AnswerTests(Case):
         daemon = ScriptedDaemon(greeting=GREETING[:10])
         daemon.listen(self, reactor, self.path)
         asking = self.ask()
-        reactor.callLater(0.05, lambda: daemon.connections[0].say(GREETING[10:]))
+        while not daemon.connections:
+            await deferLater(reactor, 0.01)
+        await deferLater(reactor, 0.05)  # the caller should have seen the first piece alone
+        daemon.connections[0].say(GREETING[10:])
         self.assertEqual((await asking).integer("status"), 0)
 
     async def test_turns(self) -> None:
@@ -80,23 +83,24 @@ class AnswerTests(Case):
         self.addCleanup(listener.close)
         listener.bind(self.path)
         listener.listen(0)
+        listener.setblocking(False)
         first = socket.socket(socket.AF_UNIX)
         self.addCleanup(first.close)
         first.connect(self.path)
 
         asking = self.ask()
-        accepted = []
-
-        def serve() -> None:
-            accepted.append(listener.accept()[0])
-            reactor.callLater(
-                0.3, lambda: accepted.append(listener.accept()[0]) or accepted[1].sendall(GREETING + DONE)
-            )
-
-        reactor.callLater(0.2, serve)
+        await deferLater(reactor, 0.2)
+        self.addCleanup(listener.accept()[0].close)
+        while True:
+            try:
+                second = listener.accept()[0]
+            except BlockingIOError:
+                await deferLater(reactor, 0.02)
+            else:
+                break
+        self.addCleanup(second.close)
+        second.sendall(GREETING + DONE)
         self.assertEqual((await asking).integer("status"), 0)
-        for connection in accepted:
-            connection.close()
 
 
 class NoAnswerTests(Case):

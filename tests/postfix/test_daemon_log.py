@@ -27,7 +27,7 @@ class PostlogTests(SynchronousTestCase):
         """Be postlogd(8)."""
         server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         server.bind(self.path)
-        server.settimeout(5)
+        server.settimeout(60)
         self.addCleanup(server.close)
         return server
 

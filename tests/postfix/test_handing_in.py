@@ -19,7 +19,7 @@ class HandingInTests(TestCase):
     """Postfix without a queue manager: what is taken stays in ``incoming/``."""
 
     skip = missing() or None
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.postfix = PrivatePostfix({"virtual_alias_maps": "inline:{{boss@mx.postfix.test=me@there.test}}"})

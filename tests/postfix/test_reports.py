@@ -18,7 +18,8 @@ from smtpclient.config.parameters import Parameters
 from smtpclient.observe.maillog import MailLog
 from smtpclient.outbound import Outbound
 from smtpclient.queue.spool import SpoolError
-from tests.interop.private_postfix import ACCEPTING, DELIVERING, LOOPBACK, PrivatePostfix, free_port, missing
+from tests.interop.private_postfix import ACCEPTING, DELIVERING, LOOPBACK, PrivatePostfix, missing
+from tests.ports import free_port
 
 LETTER = b"Subject: hello\n\nHello, you!\n"
 SHOWQ = "showq unix n - n - - showq\n"
@@ -62,7 +63,7 @@ class ReportTests(TestCase):
     def start(self, services: str = ACCEPTING + SHOWQ, postfix: dict[str, str] | None = None, **values: str) -> None:
         """Run Postfix, a server and ourselves."""
         self.judge = Judge()
-        controller = Controller(self.judge, hostname=LOOPBACK, port=free_port())
+        controller = Controller(self.judge, hostname=LOOPBACK, port=free_port(), ready_timeout=60)
         controller.start()
         self.addCleanup(controller.stop)
         self.postfix = PrivatePostfix(postfix or {})
@@ -156,7 +157,9 @@ class ReportTests(TestCase):
         again = {"queue_run_delay": "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s"}
         self.start(postfix={"delay_warning_time": "1s"}, **again)
         self.send("later@there.test")
-        await self.until(lambda: sum("not now" in line for line in self.lines) >= 4)
+        await self.until(lambda: self.judge.received("me@sender.test"))
+        before = len(self.lines)
+        await self.until(lambda: sum("not now" in line for line in self.lines[before:]) >= 3)
         (warning,) = self.judge.received("me@sender.test")
         self.assertEqual(warning["Subject"], "Delayed Mail (still being retried)")
 

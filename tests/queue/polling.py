@@ -4,6 +4,7 @@ A poller on a real queue directory, for its tests.
 
 import os
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -27,11 +28,13 @@ class WatchedSpool(Spool):
 
     :ivar fails: method names that raise, and what; a list of errors is one for each call.
     :ivar claimed: what was claimed so far, and from where.
+    :ivar tried: the same, with what could not be claimed.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fails: dict[str, Exception] = {}
+        self.tried: list[tuple[str, str]] = []
         self.claimed: list[tuple[str, str]] = []
 
     def _may_fail(self, verb: str) -> None:
@@ -43,21 +46,24 @@ class WatchedSpool(Spool):
         self._may_fail(f"scan {queue}")
         return super().names(queue)
 
-    def claim(self, queue_id: str, queue: str) -> bool:
-        """Fails as ``claim``."""
-        self._may_fail("claim")
-        self.claimed.append((queue, queue_id))
-        return super().claim(queue_id, queue)
-
     def read(self, queue_id: str, queue: str = "active") -> QueuedMessage:
         """Fails as ``read``."""
         self._may_fail("read")
         return super().read(queue_id, queue)
 
-    def defer(self, queue_id: str, due: float) -> bool:
+    def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, os.stat_result] | None:
+        """Fails as ``take``."""
+        self.tried.append((queue, queue_id))
+        self._may_fail("take")
+        taken = super().take(queue_id, queue, latest)
+        if taken is not None:
+            self.claimed.append((queue, queue_id))
+        return taken
+
+    def defer(self, queue_id: str, due: float, queue: str = "active") -> bool:
         """Fails as ``defer``."""
         self._may_fail("defer")
-        return super().defer(queue_id, due)
+        return super().defer(queue_id, due, queue)
 
 
 class Scene:
@@ -96,7 +102,6 @@ class Scene:
         else:
             self.spool.claim(queue_id, "incoming")
             self.spool.defer(queue_id, due)
-            self.spool.claimed.clear()
         return queue_id
 
     def path(self, queue: str, queue_id: str) -> str:

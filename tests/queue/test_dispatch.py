@@ -1,7 +1,7 @@
 """Requests: who waits for whom, and what is learnt from how they end."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from random import Random
 
@@ -14,7 +14,7 @@ from smtpclient.delivery.routing import Route
 from smtpclient.mail.address import domain_of
 from smtpclient.mail.envelope import Envelope, QueuedMessage, Recipient
 from smtpclient.mail.outcome import SiteFailure
-from smtpclient.mail.request import DeliveryInterrupted
+from smtpclient.mail.request import DeliveryInterrupted, DeliveryRequest
 from smtpclient.queue.destination_queue import SUSPENDED_WIDTH
 from smtpclient.queue.dispatch import STARTS
 from smtpclient.queue.record import CorruptQueueFile
@@ -135,6 +135,47 @@ class Following(SynchronousTestCase):
         self.assertEqual((len(scene.scheduler), scene.scheduler.running), (0, 0))
         self.assertEqual(list(scene.scheduler.destinations()), [])
 
+    def test_it_begins_when_it_is_told_to(self) -> None:
+        """Where whoever is in front says when, the place is taken at once all the same."""
+        scene = self.scene()
+        begins: list[Callable[[], None]] = []
+        queue_ids: list[str] = []
+
+        def later(request: DeliveryRequest, begin: Callable[[], None]) -> None:
+            queue_ids.append(request.envelope.queue_id)
+            begins.append(begin)
+
+        self.assertTrue(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, "behind A0", later))
+        self.assertEqual((queue_ids, scene.agent.running), (["A2"], ["A0", "A1"]))
+        begins[0]()
+        scene.agent.finish(sent)
+        self.assertEqual((scene.agent.running, scene.scheduler.running), (["A1", "A2"], 2))
+
+    def test_it_begins_though_its_destination_has_died(self) -> None:
+        """What stands behind another message has a session already, and is not deferred with the rest."""
+        scene = Scene(windows(initial=1, limit=1))
+        for number in range(3):
+            scene.accept(f"A{number}", "x@dest.example")
+        begins: list[Callable[[], None]] = []
+        request = scene.agent.pending[0][0]
+        request.follow(lambda envelope, recipients: True, "", lambda request, begin: begins.append(begin))
+        scene.agent.finish(unreachable)
+        begins[0]()
+        self.assertEqual(scene.agent.running, ["A1"])
+
+    def test_broken_off_before_it_has_begun(self) -> None:
+        """What begins when deliveries are broken off is broken off, too, and stays queued."""
+        scene = self.scene()
+        begins: list[Callable[[], None]] = []
+        request = scene.agent.pending[0][0]
+        request.follow(lambda envelope, recipients: True, "", lambda request, begin: begins.append(begin))
+        drained = Deferred.fromCoroutine(scene.scheduler.drain(10.0))
+        scene.clock.advance(10.0)
+        begins[0]()
+        self.assertEqual([request.envelope.queue_id for request in scene.agent.started], ["A0", "A1"])
+        self.assertEqual((len(scene.scheduler), scene.scheduler.running), (0, 0))
+        self.successResultOf(drained)
+
     def test_the_one_behind_may_end_first(self) -> None:
         """Its place is free then, and the one in front has none to give back."""
         scene = self.scene()
@@ -175,6 +216,18 @@ class Following(SynchronousTestCase):
             for number in range(count):
                 scene.accept(f"A{number}", "x@dest.example")
             self.assertFalse(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, ""))
+
+    def test_not_where_the_window_has_shrunk(self) -> None:
+        """A place that is one too many is not given on."""
+        scene = Scene(windows(initial=3, limit=3))
+        for number in range(6):
+            scene.accept(f"A{number}", "x@dest.example")
+        asked = [scene.agent.pending[0][0].follow(lambda envelope, recipients: True, "")]
+        scene.agent.finish(unreachable)
+        (state,) = scene.scheduler.destinations()
+        self.assertEqual((3, 2), (state.running, state.window))
+        asked.append(scene.agent.pending[0][0].follow(lambda envelope, recipients: True, ""))
+        self.assertEqual([True, False], asked)
 
     def test_others_come_first(self) -> None:
         """A place that another destination waits for is not given on inside this one."""

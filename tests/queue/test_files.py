@@ -164,7 +164,7 @@ class ThreadedTests(TestCase):
             self.at_once.append(1)
             self.most_at_once = max(self.most_at_once, len(self.at_once))
             if wait:
-                self.go_on.wait(10)
+                self.go_on.wait(60)
             self.at_once.pop()
             if fd == fail:
                 raise OSError(errno.EIO, "the disk is gone")
@@ -220,7 +220,7 @@ class ThreadedTests(TestCase):
         def fsync(fd: int) -> None:
             synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
             if len(synced) == 1:
-                self.go_on.wait(10)
+                self.go_on.wait(60)
 
         self.patch(os, "fsync", fsync)
         opened = [os.open(f"{self.folder}/{name}", os.O_CREAT) for name in ("first", "a", "b", "c")]
@@ -332,7 +332,7 @@ class ThreadedTests(TestCase):
         done: list[int] = []
 
         def work() -> None:
-            self.go_on.wait(10)
+            self.go_on.wait(60)
             done.append(1)
 
         async def caller() -> int:

@@ -5,6 +5,7 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
+from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.queue import outside
 from smtpclient.queue.poller import PollerSettings
 from smtpclient.queue.spool import Entry
@@ -280,13 +281,13 @@ class Pace(SynchronousTestCase):
         scene = Scene(self.mktemp())
         for number in range(4):
             scene.put("incoming", NOW, f"x@d{number}.example")
-        claim = scene.spool.claim
+        take = scene.spool.take
 
-        def slow(queue_id: str, queue: str) -> bool:
+        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, os.stat_result] | None:
             scene.clock.rightNow += 0.003
-            return claim(queue_id, queue)
+            return take(queue_id, queue, latest)
 
-        self.patch(scene.spool, "claim", slow)
+        self.patch(scene.spool, "take", slow)
         scene.poller.startService()
         turn(scene.clock)
         self.assertEqual(len(scene.spool.claimed), 2)
@@ -311,15 +312,15 @@ class Pace(SynchronousTestCase):
         self.patch(scene.spool, "glimpse", lambda queue_id, queue: None)
         for _ in range(20):
             scene.put("incoming", NOW, "x@hog.example")
-        claim = scene.spool.claim
+        take = scene.spool.take
 
-        def slow(queue_id: str, queue: str) -> bool:
+        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, os.stat_result] | None:
             scene.clock.rightNow += 0.002
-            return claim(queue_id, queue)
+            return take(queue_id, queue, latest)
 
         scene.start()
         self.assertEqual(len(scene.spool.claimed), 20)
-        self.patch(scene.spool, "claim", slow)
+        self.patch(scene.spool, "take", slow)
         for _ in range(20):
             scene.put("incoming", scene.clock.seconds(), "x@hog.example")
         scene.poller.trigger(frozenset("W"))

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpclient.queue.directory_entry import STALE
 from tests.queue.disk import NOW, DirectFiles
 from tests.queue.polling import Scene
-from tests.queue.scheduling import sent
+from tests.queue.scheduling import deferred, sent
 
 
 class Trouble(SynchronousTestCase):
@@ -45,7 +45,8 @@ class Trouble(SynchronousTestCase):
             file.truncate(120)
         self.scene.start()
         self.assertEqual(self.scene.queues, {queue_id: "corrupt"})
-        self.assertIn(f'saving corrupt file "{queue_id}" from queue "active" to queue "corrupt": ', self.warnings()[0])
+        words = f'saving corrupt file "{queue_id}" from queue "incoming" to queue "corrupt": '
+        self.assertIn(words, self.warnings()[0])
         self.good()
 
     def test_a_file_that_an_agent_has_marked_goes_to_corrupt(self) -> None:
@@ -110,15 +111,38 @@ class Trouble(SynchronousTestCase):
 
     def test_a_file_that_vanishes_before_it_is_read_is_nothing(self) -> None:
         """Likewise."""
-        self.scene.put()
-        self.scene.spool.fails["read"] = FileNotFoundError(errno.ENOENT, "No such file or directory")
+        queue_id = self.scene.put("deferred", NOW + 10)
         self.scene.start()
+        entry = self.scene.spool.entry(queue_id, "deferred")
+        self.patch(self.scene.spool, "entry", lambda queue_id, queue: entry)
+        self.scene.spool.delete(queue_id)
+        self.scene.clock.advance(10)
         self.assertEqual((self.scene.agent.started, self.warnings()), ([], []))
+
+    def test_a_file_that_vanishes_before_it_is_moved_is_nothing(self) -> None:
+        """What was read of it is forgotten."""
+        queue_id = self.scene.put()
+
+        def gone(_files: DirectFiles, old: str, _new: str) -> None:
+            os.unlink(old)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), old)
+
+        self.patch(DirectFiles, "rename", gone)
+        self.scene.start()
+        self.assertEqual((self.scene.spool.tried, self.scene.spool.claimed), ([("incoming", queue_id)], []))
+        self.assertEqual((self.scene.queues, self.warnings(), self.scene.spool._small_files.size), ({}, [], 0))
+
+    def test_a_pipe_among_the_files_holds_up_nobody(self) -> None:
+        """To open it would be to wait until somebody writes to it."""
+        os.mkfifo(f"{self.scene.spool.directory}/incoming/ABCDEF", 0o700)
+        self.scene.start()
+        self.assertEqual((self.scene.queues, self.warnings()), ({"ABCDEF": "incoming"}, []))
+        self.good()
 
     def test_a_file_that_cannot_be_read_now_is_left_for_a_minute(self) -> None:
         """With one warning a minute, however many there are."""
         queue_ids = {self.scene.put() for _ in range(5)}
-        self.scene.spool.fails["read"] = OSError(errno.EIO, "Input/output error")
+        self.scene.spool.fails["take"] = OSError(errno.EIO, "Input/output error")
         self.scene.start()
         self.assertEqual(self.scene.queues, dict.fromkeys(queue_ids, "deferred"))
         self.assertEqual(
@@ -134,32 +158,71 @@ class Trouble(SynchronousTestCase):
         """The next file would fare no better; after a few seconds it goes on."""
         for _ in range(5):
             self.scene.put()
-        self.scene.spool.fails["read"] = OSError(errno.EMFILE, "Too many open files")
+        self.scene.spool.fails["take"] = OSError(errno.EMFILE, "Too many open files")
         self.scene.start()
-        self.assertEqual(len(self.scene.spool.claimed), 1)
+        self.assertEqual(len(self.scene.spool.tried), 1)
         self.scene.poller.trigger(frozenset("W"))
         self.scene.clock.advance(4.9)
-        self.assertEqual(len(self.scene.spool.claimed), 1)
+        self.assertEqual(len(self.scene.spool.tried), 1)
         self.scene.spool.fails.clear()
         self.scene.agent.answer = sent
         self.scene.clock.advance(0.1)
-        self.assertEqual(len(self.scene.spool.claimed), 5)
+        self.assertEqual(len(self.scene.spool.tried), 5)
 
-    def test_a_file_that_cannot_be_claimed_stays_and_the_others_are_taken(self) -> None:
-        """It is tried again by the next look."""
-        self.scene.put()
-        self.scene.spool.fails["claim"] = OSError(errno.EACCES, "Permission denied")
+    def test_a_file_that_cannot_be_moved_stays_and_the_others_are_taken(self) -> None:
+        """It is tried again by the next look, and what was read of it is forgotten."""
+        queue_id = self.scene.put()
+        rename = DirectFiles.rename
+
+        def refused(files: DirectFiles, old: str, new: str) -> None:
+            if queue_id in old:
+                raise OSError(errno.EACCES, "Permission denied")
+            rename(files, old, new)
+
+        self.patch(DirectFiles, "rename", refused)
         self.scene.start()
         self.assertIn("Permission denied (EACCES)", self.warnings()[0])
-        self.scene.spool.fails.clear()
-        self.scene.agent.answer = sent
+        self.assertEqual((self.scene.queues, self.scene.spool._small_files.size), ({queue_id: "incoming"}, 0))
+        self.good()
+        self.patch(DirectFiles, "rename", rename)
         self.scene.clock.advance(300)
         self.assertEqual(self.scene.queues, {})
 
-    def test_a_file_that_is_stranded_in_active_is_found_again(self) -> None:
-        """Reading failed, and so did the move: by the next look at deferred/ it is taken where it is."""
+    def test_a_file_that_cannot_be_claimed_now_is_left_for_a_minute(self) -> None:
+        """Where it can be moved elsewhere."""
         queue_id = self.scene.put()
-        self.scene.spool.fails["read"] = self.scene.spool.fails["defer"] = OSError(errno.EIO, "Input/output error")
+        rename = DirectFiles.rename
+
+        def refused(files: DirectFiles, old: str, new: str) -> None:
+            if "/active/" in new:
+                raise OSError(errno.EACCES, "Permission denied")
+            rename(files, old, new)
+
+        self.patch(DirectFiles, "rename", refused)
+        self.scene.start()
+        self.assertEqual(self.scene.queues, {queue_id: "deferred"})
+        self.patch(DirectFiles, "rename", rename)
+        self.scene.agent.answer = sent
+        self.scene.clock.advance(60)
+        self.assertEqual(self.scene.queues, {})
+
+    def test_what_is_being_written_need_not_be_open_to_us(self) -> None:
+        """It is left alone, without a word."""
+        queue_id = self.scene.put()
+        os.chmod(self.scene.path("incoming", queue_id), 0o600)
+
+        def refused(*_arguments: object) -> int:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        self.patch(DirectFiles, "open", refused)
+        self.scene.start()
+        self.assertEqual((self.scene.queues, self.warnings()), ({queue_id: "incoming"}, []))
+
+    def test_a_file_that_is_stranded_in_active_is_found_again(self) -> None:
+        """It was tried, and could not be moved: by the next look at deferred/ it is taken where it is."""
+        queue_id = self.scene.put()
+        self.scene.spool.fails["defer"] = OSError(errno.EIO, "Input/output error")
+        self.scene.agent.answer = deferred
         self.scene.start()
         self.assertEqual(self.scene.queues, {queue_id: "active"})
         self.scene.spool.fails.clear()
@@ -178,7 +241,7 @@ class Trouble(SynchronousTestCase):
     def test_an_unforeseen_error_costs_one_message_a_minute(self) -> None:
         """The traceback is logged, the others are delivered."""
         queue_id = self.scene.put()
-        self.scene.spool.fails["read"] = RuntimeError("bug")
+        self.scene.spool.fails["take"] = RuntimeError("bug")
         self.scene.start()
         self.assertEqual(self.scene.queues, {queue_id: "deferred"})
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

@@ -1,6 +1,7 @@
 """Queue files: what is written, what is read back, and what damage does."""
 
 import os
+import re
 from typing import Any
 
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.mail.envelope import NewMessage, Notify, QueuedMessage, Recipient, Return, Utf8
-from smtpclient.queue import record
+from smtpclient.queue import envelope_reader, record
 from smtpclient.queue.queuefile import BLOCK, CorruptQueueFile, build, read_message
 from smtpclient.queue.record import encode
 from smtpclient.queue.record_reader import WINDOW
@@ -303,6 +304,62 @@ class ReadTests(Case):
 def pointer(target: int) -> bytes:
     """A pointer record."""
     return encode(record.POINTER, b"%15d" % target)
+
+
+class BeginningTests(Case):
+    """The beginning that is read at once, because nearly every file has it."""
+
+    def _result(self, data: bytes) -> object:
+        try:
+            return self._read(data)
+        except CorruptQueueFile as error:
+            return error.offset, error.why
+
+    def _one_by_one(self, data: bytes) -> object:
+        """What the same file says when its records are read one by one."""
+        usual, envelope_reader._BEGINNING = envelope_reader._BEGINNING, re.compile(b"(?!)")
+        try:
+            return self._result(data)
+        finally:
+            envelope_reader._BEGINNING = usual
+
+    def test_is_met(self) -> None:
+        """Of a message of ours it is all up to the content, or, where there are more recipients, up to the times."""
+        both = [Recipient("b@x"), Recipient("c@x")]
+        for recipients, last in ((both[:1], b"M\0"), (both, b"create_time=%d" % NOW)):
+            data = queue_file(message(recipients=recipients, attributes={"log_message_origin": "local"}))
+            found = envelope_reader._BEGINNING.match(data)
+            self.assertEqual(found and found.end(), data.index(last) + len(last))
+
+    def test_every_byte(self) -> None:
+        """With any byte of the envelope changed, it says what its records say one by one."""
+        data = queue_file(message(attributes={"a": "b", "c": "d"}))
+        for at in range(data.index(b"M\0") + 3):
+            for value in {0, 9, 0x20, 0x31, 0x7F, 0x80, 0xFF, *b"AORSMD", data[at] ^ 1, data[at] - 1 & 0xFF}:
+                changed = data[:at] + bytes([value]) + data[at + 1 :]
+                self.assertEqual(self._result(changed), self._one_by_one(changed), (at, value))
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(MESSAGES, st.lists(st.tuples(st.integers(90, 300), st.binary(max_size=3)), max_size=2))
+    def test_any(self, new: NewMessage, damage: list[tuple[int, bytes]]) -> None:
+        """So does every message, sound or damaged."""
+        data = bytearray(queue_file(new))
+        for at, value in damage:
+            data[at : at + len(value)] = value
+        self.assertEqual(self._result(bytes(data)), self._one_by_one(bytes(data)))
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from("ASASFDOR"), st.sampled_from([b"k=v", b"k=w", b"x@y", b"", b"notify_flags=1"])),
+            max_size=6,
+        )
+    )
+    def test_any_records(self, records: list[tuple[str, bytes]]) -> None:
+        """So does a message whatever stands between its times and its recipient."""
+        times = (("T", b"1800000000 5"), ("A", b"create_time=1800000000"))
+        data = raw(*times, *records, ("O", b"b@x"), ("R", b"b@x"), M, E)
+        self.assertEqual(self._result(data), self._one_by_one(data))
 
 
 class PointerTests(Case):

@@ -241,7 +241,7 @@ class TroubleTests(Case):
         self.spool.close()
         failing = FailingFiles(errno.EIO)
         other = Spool(self.directory, failing, self.clock, self.spool._maillog)
-        for at, name in enumerate(("open", "flock", "fstat", "pread"), 1):
+        for at, name in enumerate(("open", "fstat", "flock", "pread"), 1):
             failing.fails_at = at
             error = self.assertRaises(OSError, other.read, queue_id)
             self.assertEqual((error.errno, failing.done[-2 + (name == "open")]), (errno.EIO, name))

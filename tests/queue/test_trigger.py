@@ -128,7 +128,7 @@ class DoorTests(TestCase):
         """Everything told so far, once there is something."""
         if not self.told:
             self.waiting = Deferred()
-            await self.waiting.addTimeout(10, reactor)
+            await self.waiting.addTimeout(60, reactor)
         return set().union(*self.told)
 
     async def opened(self, spool: str = "") -> Doors:
@@ -261,7 +261,7 @@ class DoorTests(TestCase):
 
         def flood() -> str:
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(10)
+                client.settimeout(60)
                 client.connect(self.socket_path())
                 try:
                     client.sendall(b"\x00" * 1_000_000)
@@ -284,10 +284,7 @@ class DoorTests(TestCase):
 
     async def until(self, enough: Callable[[set[str]], bool]) -> set[str]:
         """Wait for all that a client sends on several sockets."""
-        for _ in range(100):
-            seen = await self.heard()
-            if enough(seen):
-                break
+        while not enough(seen := await self.heard()):
             await deferLater(reactor, 0.05)
         return seen
 
@@ -301,7 +298,7 @@ class DoorTests(TestCase):
                 f"queue_directory = {self.spool}\nmaillog_file = {self.spool}/log\nmaillog_file_prefixes = /\n"
                 "compatibility_level = 3.6\n"
             )
-        return subprocess.run([str(POSTQUEUE), "-c", etc, "-f"], capture_output=True, timeout=30, check=False)
+        return subprocess.run([str(POSTQUEUE), "-c", etc, "-f"], capture_output=True, timeout=120, check=False)
 
     async def refusal(self) -> str:
         """The text of the error that opening the doors ends with."""

@@ -344,7 +344,7 @@ class Postqueue(SynchronousTestCase):
         subprocess.run(["chown", "-R", "postfix", directory], check=True)
         os.chown(directory, 0, 0)
         shown = subprocess.run(
-            ["postqueue", "-c", settings, "-p"], check=False, capture_output=True, text=True, timeout=20
+            ["postqueue", "-c", settings, "-p"], check=False, capture_output=True, text=True, timeout=120
         )
         self.assertEqual(shown.returncode, 0, shown.stderr)
         return shown.stdout

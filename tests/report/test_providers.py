@@ -201,7 +201,7 @@ class Installed(SynchronousTestCase):
             cwd=source,
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=120,
         )
         return target
 
@@ -216,7 +216,7 @@ class Installed(SynchronousTestCase):
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         self.assertEqual(ran.stderr, "")
         self.assertEqual(

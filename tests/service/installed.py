@@ -5,6 +5,7 @@ The service as a process, for tests: a configuration, a spool, a sink, and twist
 import os
 import shutil
 import signal
+import smtplib
 import subprocess
 import sys
 import time
@@ -60,8 +61,13 @@ class Sink:
     @property
     def accepted(self) -> list[tuple[float, str]]:
         """When was what accepted for whom."""
-        lines = self.path.read_text().splitlines()
+        lines = self.path.read_text().rpartition("\n")[0].splitlines()
         return [(float(moment), address) for moment, _, address in (line.partition(" ") for line in lines)]
+
+    def wait_until_alone(self) -> None:
+        """Wait until it has read, and noted, everything that clients who are gone by now have sent."""
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=120) as client:
+            client.docmd("ALONE")
 
     def stop(self) -> None:
         """End it."""
@@ -122,7 +128,7 @@ class Service:
         if self.process is None:
             return 0
         self.process.send_signal(number)
-        code = self.process.wait(60)
+        code = self.process.wait(120)
         self.process = None
         if self._output is not None:
             self._output.close()

@@ -4,16 +4,24 @@ A mail server in a process of its own that writes down what it has accepted.
 ``python -m tests.service.sink ADDRESS PORT FILE [DELAY]`` listens, prints its port, and appends to the file, for
 each message whose final dot it has seen, a line ``TIME RECIPIENT`` for each recipient, before it answers. So what is
 in the file is what a client may take for delivered. A recipient whose local part begins with ``bounce`` is refused with
-550, with ``defer`` put off with 450.
+550, with ``defer`` put off with 450. The command ``ALONE`` is answered when no other client is connected any more: what
+those had sent, before they ended or were killed, is in the file by then.
 """
 
 import asyncio
 import sys
 import time
+from typing import ClassVar
 
 
 class Session(asyncio.Protocol):
-    """One client."""
+    """
+    One client.
+
+    :cvar open: all of them that are connected.
+    """
+
+    open: ClassVar[set["Session"]] = set()
 
     def __init__(self, record: "Record | None", delay: float) -> None:
         self.record, self.delay = record, delay
@@ -24,7 +32,11 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.open.add(self)
         self.say("220 sink.example ESMTP")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open.discard(self)
 
     def say(self, line: str) -> None:
         self.transport.write(line.encode() + b"\r\n")
@@ -62,6 +74,13 @@ class Session(asyncio.Protocol):
             return "550 5.1.1 no such user"
         return "450 4.2.0 mailbox busy" if address.startswith("defer") else ""
 
+    def say_when_alone(self) -> None:
+        """Answer as soon as nobody else is connected."""
+        if self.open == {self}:
+            self.say("250 2.0.0 nobody else is here")
+        else:
+            asyncio.get_running_loop().call_later(0.005, self.say_when_alone)
+
     def command(self, line: str) -> None:
         verb = line[:4].upper()
         if verb == "EHLO":
@@ -72,6 +91,8 @@ class Session(asyncio.Protocol):
             if not refusal:
                 self.recipients.append(address)
             self.say(refusal or "250 2.1.5 ok")
+        elif verb == "ALON":
+            self.say_when_alone()
         elif verb == "DATA":
             if self.recipients:
                 # An empty message's dot follows at once; everything else begins with a header.

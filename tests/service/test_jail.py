@@ -1,5 +1,6 @@
 """The service in a jail: root changed, privileges dropped, and no Python within reach."""
 
+import contextlib
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from smtpclient.mail.envelope import NewMessage
 from smtpclient.queue import queuefile
-from tests.interop.private_postfix import free_port
+from tests.ports import free_port
 from tests.service.installed import environment, message, wait_until
 from tests.tls.certificates import authority, issue
 
@@ -126,7 +127,7 @@ class JailCase(SynchronousTestCase):
     def start(self, *options: str) -> None:
         """Start it, and wait until it runs."""
         self.launch(*options)
-        wait_until(lambda: "started on" in self.log, 60, f"the service runs: {self.output}")
+        wait_until(lambda: "started on" in self.log, 120, f"the service runs: {self.output}")
 
     @property
     def log(self) -> str:
@@ -156,13 +157,15 @@ class JailCase(SynchronousTestCase):
         mapped = {
             line.split(maxsplit=5)[5] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/" in line
         }
+        return {path for path in mapped | self.opened(pid) if path.startswith("/")}
+
+    def opened(self, pid: int) -> set[str]:
+        """What a process has open; what it closes meanwhile may be missing."""
         opened = set()
         for link in Path(f"/proc/{pid}/fd").iterdir():
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 opened.add(os.readlink(link))
-            except FileNotFoundError:
-                continue
-        return {path for path in mapped | opened if path.startswith("/")}
+        return opened
 
 
 class Delivering(JailCase):
@@ -184,13 +187,13 @@ class Delivering(JailCase):
         before = self.files(pid)
         self.fill_further()
         wanted = {"good@native.test", "good@there.test", "postmaster@client.example", "sender@client.example"}
-        wait_until(lambda: set(self.mailbox.accepted) == wanted, 60, "mail and reports arrive")
-        wait_until(lambda: self.log.count("status=deferred") >= 2, 60, "the others were tried")
+        wait_until(lambda: set(self.mailbox.accepted) == wanted, 120, "mail and reports arrive")
+        wait_until(lambda: self.log.count("status=deferred") >= 2, 120, "the others were tried")
         self.assertEqual(self.mailbox.logins, {b"me"})
         self.assertIn("Verified TLS connection established to 127.0.0.1[127.0.0.1]", self.log)
         self.assert_confined(pid, before)
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(120)
         self.assertIn("stopping", self.log)
         everything = self.log + self.output
         self.assertEqual(re.findall(r"Traceback|\w*Error: .*|unknown encoding|Unhandled", everything), [], everything)
@@ -224,7 +227,7 @@ class Delivering(JailCase):
         inside = str(self.jail) + "/"
         late = {path for path in self.files(pid) - before if not path.startswith(inside)}
         self.assertEqual(late, set())
-        folders = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_dir()]
+        folders = [path for path in self.opened(pid) if os.path.isdir(path)]
         self.assertEqual([path for path in folders if not path.startswith(inside)], [])
 
     def test_as_a_daemon(self) -> None:
@@ -234,7 +237,7 @@ class Delivering(JailCase):
         self.start("--pidfile", "/twistd.pid", "--logfile", "daemon.log")
         pid = int((self.jail / "twistd.pid").read_text())
         self.addCleanup(_end, pid)
-        wait_until(lambda: len(self.mailbox.accepted) == 1, 60, f"mail arrives: {self.log}{self.output}")
+        wait_until(lambda: len(self.mailbox.accepted) == 1, 120, f"mail arrives: {self.log}{self.output}")
         self.assertEqual(os.readlink(f"/proc/{pid}/root"), str(self.jail))
 
     def test_jail_without_queue_directory(self) -> None:
@@ -243,11 +246,11 @@ class Delivering(JailCase):
         (self.jail / "var/spool/smtpclient").rmdir()
         self.launch("-n", "--pidfile=")
         assert self.process is not None
-        self.assertEqual(self.process.wait(60), 1)
+        self.assertEqual(self.process.wait(120), 1)
         self.assertIn("smtpclient: cannot start: queue directory /var/spool/smtpclient", self.output)
 
 
 def _end(pid: int) -> None:
     """End a process that is nobody's child."""
     os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 60, "the daemon has ended")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 120, "the daemon has ended")

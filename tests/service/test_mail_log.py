@@ -29,8 +29,8 @@ class MailLogTests(SynchronousTestCase):
         kinds = ["good"] * 70 + ["bounce"] * 20 + ["defer"] * 10
         service.fill(message(f"{kind}{number}@there.example", sender="") for number, kind in enumerate(kinds))
         service.start()
-        wait_until(lambda: sum("status=" in line for line in service.log_lines()) >= 100, 60, "a hundred outcomes")
-        wait_until(lambda: len(service.queued()) == 10, 30, "only what is deferred is left")
+        wait_until(lambda: sum("status=" in line for line in service.log_lines()) >= 100, 120, "a hundred outcomes")
+        wait_until(lambda: len(service.queued()) == 10, 120, "only what is deferred is left")
         self.assertIn(service.stop(), (0, -signal.SIGTERM))
         command = [program, "--syslog_name=smtpclient", str(service.log)]
         summary = subprocess.run(command, capture_output=True, text=True, check=True).stdout

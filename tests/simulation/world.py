@@ -28,7 +28,7 @@ from twisted.logger import globalLogPublisher
 from twisted.names import dns
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.mail.request import DeliveryRequest, DeliveryResult, Fits
+from smtpclient.mail.request import DeliveryRequest, DeliveryResult, Fits, Later
 from smtpclient.observe.maillog import MailLog
 from smtpclient.outbound import Outbound
 from smtpclient.queue.spool import SpoolError
@@ -266,10 +266,10 @@ class World:
                 self.violations.note(f"{self._running[key]} deliveries to {key} at once")
             taken = 1
 
-            def follow(fits: Fits, behind: object) -> bool:
+            def follow(fits: Fits, behind: object, later: Later | None = None, /) -> bool:
                 nonlocal taken
                 self._running[key] -= taken  # whoever begins now has the place
-                taken -= request.follow(fits, behind)
+                taken -= request.follow(fits, behind, later)
                 self._running[key] += taken
                 return not taken
 

@@ -446,6 +446,14 @@ class Ends(ChannelTestCase):
         self.assert_dropped()
         self.lose()
 
+    def test_forgotten_reader(self) -> None:
+        """So does one that is thrown away; nobody wakes what is no more."""
+        reading = self.channel.reply(LIMIT)
+        reading.send(None)
+        reading.close()
+        self.assert_dropped()
+        self.lose()
+
     def test_cancelled_content(self) -> None:
         """So does a cancelled block."""
         self.channel.begin_content()

@@ -44,7 +44,7 @@ class PromptTests(TestCase):
         await client.stands
         server, _ = listener.accept()
         self.addCleanup(server.close)
-        server.settimeout(5)
+        server.settimeout(60)
         return client, server
 
     async def _end(self, client: _Client) -> None:

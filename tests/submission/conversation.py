@@ -9,7 +9,7 @@ from typing import BinaryIO
 class Conversation:
     """One connection, from the greeting on."""
 
-    def __init__(self, port: int, timeout: float = 10.0) -> None:
+    def __init__(self, port: int, timeout: float = 60.0) -> None:
         self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout)
         self._lines: BinaryIO = self._socket.makefile("rb")
         self.greeting = self.reply()

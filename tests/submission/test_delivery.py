@@ -62,7 +62,7 @@ class ServerCase(TestCase):
         """Send a message with smtplib; its refusals, or the exception that it ends with."""
 
         def send() -> Any:
-            with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+            with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
                 try:
                     return client.sendmail("s@x.test", recipients, message)
                 except smtplib.SMTPException as error:

@@ -15,7 +15,8 @@ import dns.zone
 
 from smtpclient.dns.resolver import Resolver
 from smtpclient.tls.tlsa import TlsaRecord
-from tests.dns.name_servers import NameServersCase, free_port, sign
+from tests.dns.name_servers import NameServersCase, sign
+from tests.ports import free_port
 from tests.tls.certificates import authority, issue
 from tests.tls.tls_world import OLD, Behaviour, TlsWorld, short
 
@@ -126,7 +127,7 @@ def spoil(zone: dns.zone.Zone, owner: dns.name.Name) -> None:
 
 
 class DaneServers(NameServersCase):
-    timeout = 60
+    timeout = 120
 
     async def setUp(self) -> None:
         """Name servers, and a resolver for each."""

@@ -25,7 +25,7 @@ REQUIRED = ("encrypt", "verify", "secure")
 
 
 class Deliveries(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         """A folder with the authority in it."""

@@ -309,7 +309,12 @@ class TlsWorld:
         maillog = MailLog()
         maillog.publisher.addObserver(self._note_line)
         self.parameters = Parameters.from_values(
-            {"smtp_tls_loglevel": "1", "smtp_starttls_timeout": "5s", "smtp_skip_quit_response": "no", **(values or {})}
+            {
+                "smtp_tls_loglevel": "1",
+                "smtp_starttls_timeout": "60s",
+                "smtp_skip_quit_response": "no",
+                **(values or {}),
+            }
         )
         self.pool = Pool(PoolSettings.from_parameters(self.parameters), reactor)  # type: ignore[arg-type]
         lookup: Any = Lookup(self.found)

@@ -28,7 +28,7 @@ class Plan:
 
     :param first: the operation of the first.
     :param step: from there every so many operations.
-    :param seconds: no play begins after so long.
+    :param seconds: no play but the first begins after so long.
     :param after: the name of the operation from which they are counted; nothing: from the first.
     :param plays: at most so many.
     :param plant: the name of a fault that the service has; nothing: none.
@@ -71,7 +71,7 @@ async def kill_at_each(base: Path, plan: Plan) -> bool:
     print(f"real processes: {quiet.operations.total()} file operations, {recipients} recipients", flush=True)
     number, played = plan.first, 0
     sums.spared = 0
-    while sums.spared < 3 and played < plan.plays and time.monotonic() < begun + plan.seconds:
+    while sums.spared < 3 and played < plan.plays and (not played or time.monotonic() < begun + plan.seconds):
         sums.add(number, await stage.play(number, plan.after))
         number += plan.step
         played += 1
@@ -89,7 +89,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Kill the service at every file operation.")
     parser.add_argument("--first", type=int, default=1, help="the operation to begin with")
     parser.add_argument("--step", type=int, default=1, help="every so many operations")
-    parser.add_argument("--seconds", type=float, default=1e9, help="begin no play after so many")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no play but the first after so many")
     parser.add_argument("--after", default="", help="count from the first operation of this name")
     parser.add_argument("--plays", type=int, default=1_000_000, help="at most so many")
     parser.add_argument("--plant", choices=sorted(PLANTS), default="", help="a fault that is to be found")

@@ -41,7 +41,7 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 smtp_tls_security_level = none
 """
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds that a life may take."""
 
 PAUSE = 0.3

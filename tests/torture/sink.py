@@ -84,6 +84,7 @@ class Visit(Session):
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         if self._limit is not None:
             self._limit.cancel()
 

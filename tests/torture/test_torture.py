@@ -15,7 +15,7 @@ class RealProcesses(SynchronousTestCase):
         """Run a module in a process of its own, where no reactor is; its exit code and what it printed."""
         command = [sys.executable, "-m", *words]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=300, env=environment(), cwd=ROOT, check=False
+            command, capture_output=True, text=True, timeout=1200, env=environment(), cwd=ROOT, check=False
         )
         return done.returncode, done.stdout + done.stderr
 

@@ -76,6 +76,16 @@ class OutboundTests(SynchronousTestCase):
             outbound.spool.read(queue_id, "incoming")
             self.assertEqual(kept, len(outbound.spool._small_files._kept))
 
+    def test_what_nobody_hears_of_need_not_be_told(self) -> None:
+        """A receipt that is held, and whoever has subscribed, want to hear of outcomes."""
+        outbound = self.outbound(workers=1)
+        receipt = outbound._receipts.issue("A1", 1)
+        self.assertEqual([True, False], [outbound._is_heard_of(queue_id) for queue_id in ("A1", "B1")])
+        end = outbound.outcomes.subscribe(lambda _envelope, _outcome: None)
+        self.assertTrue(outbound._is_heard_of("B1"))
+        end()
+        self.assertEqual((False, "A1"), (outbound._is_heard_of("B1"), receipt.queue_id))
+
     def _queued(self, outbound: Outbound) -> str:
         """A message in ``incoming/``."""
         new = queuefile.build(NewMessage("me@home.test", [Recipient("you@there.example")], b"Subject: x\n\nx\n"), 1.0)

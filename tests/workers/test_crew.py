@@ -4,7 +4,7 @@ import errno
 import signal
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -32,6 +32,7 @@ from smtpclient.workers.message import (
     Refused,
     Reopen,
     Stop,
+    settled,
 )
 from smtpclient.workers.placement import choose
 from smtpclient.workers.wire import Reader, encode
@@ -100,11 +101,13 @@ class Scene:
         self.published: list[tuple[str, str]] = []
         self.removed: list[str] = []
         self.queued = 0
+        self.heard_of = {"A1", "SOLE"}
         self.crew = Crew(
             size,
             Begin({"myhostname": "client.example"}, {}),
             Surroundings(
                 lambda envelope, outcome: self.published.append((envelope.queue_id, outcome.recipient.address)),
+                lambda queue_id: queue_id in self.heard_of,
                 lambda queue_id, count: queue_id == "SOLE" and count == 1,
                 self.removed.append,
                 self._hear,
@@ -135,13 +138,15 @@ class Scene:
             2.0,
             lambda: backlog,
         )
-        return Deferred.fromCoroutine(self.crew.deliver(request))
+        delivery = ensureDeferred(self.crew.deliver(request))
+        self.machine.advance(0)  # what is said in one turn of the reactor is sent together
+        return delivery
 
 
 def sent(request: Deliver, **more: Any) -> Done:
     """The answer to a request all of whose recipients are delivered."""
     outcomes = [Outcome(recipient, Disposition.SENT, "2.0.0", "ok") for recipient in request.recipients]
-    return Done(request.number, tuple(outcomes), **more)
+    return Done(request.number, settled(request, outcomes), **more)
 
 
 class RequestTests(SynchronousTestCase):

@@ -114,7 +114,7 @@ class ProcessTests(SynchronousTestCase):
         wait_until(lambda: len(service.workers()) == 2, PATIENCE, "there are two workers")
         workers = service.workers()
         service.kill()
-        wait_until(lambda: not any(is_there(pid) for pid in workers), 10, "the workers are gone")
+        wait_until(lambda: not any(is_there(pid) for pid in workers), PATIENCE, "the workers are gone")
         self.assertEqual(20, len(service.queued()))
 
     def test_a_signal_to_all_of_them_drains(self) -> None:

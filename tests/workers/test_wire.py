@@ -20,8 +20,12 @@ from smtpclient.workers.message import (
     Queued,
     Ready,
     Refused,
+    Removed,
     Reopen,
+    Settled,
     Stop,
+    outcomes,
+    settled,
 )
 from smtpclient.workers.wire import MalformedFrame, Reader, decode, encode
 
@@ -47,8 +51,8 @@ ENVELOPES = st.builds(
     st.dictionaries(TEXT, TEXT, max_size=3),
 )
 OUTCOMES = st.builds(
-    Outcome,
-    RECIPIENTS,
+    Settled,
+    NUMBER,
     st.sampled_from(Disposition),
     TEXT,
     TEXT,
@@ -75,8 +79,11 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.booleans(),
         ENVELOPES,
         st.lists(RECIPIENTS, max_size=3).map(tuple),
+        st.booleans(),
+        NUMBER,
     ),
     st.builds(Cancel, NUMBER),
+    st.builds(Removed, NUMBER),
     st.sampled_from([Reopen(), Stop(), Ready()]),
     st.builds(Refused, TEXT),
     st.builds(
@@ -117,6 +124,26 @@ class RoundTripTests(SynchronousTestCase):
         message = Deliver(1, "smtp", "x", 7, 0, False, Envelope("A1", "", 0, 0, 0, 0), ())
         self.assertEqual([message], list(Reader().feed(encode(message))))
 
+    @SETTINGS
+    @given(st.lists(MESSAGES, max_size=4))
+    def test_messages_that_are_sent_together_come_out_one_by_one(self, messages: list[Message]) -> None:
+        """One frame may hold any number of messages."""
+        self.assertEqual(messages, list(Reader().feed(encode(*messages))))
+
+    def test_outcomes_get_their_recipients_back(self) -> None:
+        """What is told of outcomes has everything but the recipient, who is known; in any order."""
+        self.assertEqual(Outcome._fields[1:], Settled._fields[1:])
+        recipients = tuple(Recipient(f"{name}@x", offset=number) for number, name in enumerate("abc"))
+        for some in (recipients, recipients[:1]):
+            request = Deliver(1, "smtp", "x", 7, 0, False, Envelope("A1", "", 0, 0, 0, 0), some)
+            known = tuple(Outcome(each, Disposition.SENT, "2.0.0", f"{each.address} ok") for each in reversed(some))
+            told = settled(request, known)
+            self.assertNotIn(b"a@x", encode(Done(1, told)).replace(b"a@x ok", b""))
+            self.assertEqual(known, outcomes(some, told))
+        for position in (-1, 3):
+            with self.assertRaises(IndexError):
+                outcomes(recipients, [Settled(position, Disposition.SENT, "2.0.0", "ok")])
+
 
 class RefusalTests(SynchronousTestCase):
     """What is no message."""
@@ -135,25 +162,33 @@ class RefusalTests(SynchronousTestCase):
     @given(MESSAGES, st.data())
     def test_json_of_another_shape_is_refused(self, message: Message, data: st.DataObject) -> None:
         """A field of another type, or one too few or many, is an error and no message."""
-        values = json.loads(encode(message)[4:])
+        (values,) = json.loads(encode(message)[4:])
         with self.assertRaises(MalformedFrame):
-            decode(json.dumps([*values, 1]).encode())
+            self.decoded([*values, 1])
         if len(values) > 1:
             index = data.draw(st.integers(1, len(values) - 1))
             wrong = 1.5 if type(values[index]) is not float else "1.5"
             with self.assertRaises(MalformedFrame):
-                decode(json.dumps([*values[:index], wrong, *values[index + 1 :]]).encode())
+                self.decoded([*values[:index], wrong, *values[index + 1 :]])
             with self.assertRaises(MalformedFrame):
-                decode(json.dumps(values[:-1]).encode())
+                self.decoded(values[:-1])
+
+    def decoded(self, values: object) -> list[Message]:
+        """The messages in a frame with this array."""
+        return list(decode(json.dumps([values]).encode()))
 
     def test_values_inside_values_are_looked_at(self) -> None:
         """Numbers that mean nothing, texts where texts do not belong, and unknown messages are refused."""
-        outcome = Outcome(Recipient("a@b"), Disposition.SENT, "2.0.0", "ok")
-        values = json.loads(encode(Done(1, (outcome,)))[4:])
+        outcome = Settled(0, Disposition.SENT, "2.0.0", "ok", peer=Peer("host", "address", 1))
+        list(Reader().feed(encode(Done(1, (outcome,)))))  # what was good once is remembered, and still looked at
+        (values,) = json.loads(encode(Done(1, (outcome, outcome)))[4:])
         for spoil in (
             lambda all: all[2][0].__setitem__(1, "lost"),
             lambda all: all[2].__setitem__(0, 7),
             lambda all: all[2][0].__setitem__(5, ["host", "address"]),
+            lambda all: all[2][0].__setitem__(5, ["host", "address", True]),
+            lambda all: all[2][0].__setitem__(5, ["host", [], 25]),
+            lambda all: all[2][0].__setitem__(5, {}),
             lambda all: all.__setitem__(0, 99),
             lambda all: all.__setitem__(0, -1),
             lambda all: all.__setitem__(0, "Done"),
@@ -161,8 +196,8 @@ class RefusalTests(SynchronousTestCase):
             spoiled = json.loads(json.dumps(values))
             spoil(spoiled)
             with self.assertRaises(MalformedFrame):
-                list(Reader().feed(framed(spoiled)))
-        for wrong in ({}, [], 7, [0, {"a": 1}, {}, "", "", "", True]):
+                list(Reader().feed(framed([spoiled])))
+        for wrong in ({}, [[]], [7], 7, [[0, {"a": 1}, {}, "", "", "", True]], values):
             with self.assertRaises(MalformedFrame):
                 list(Reader().feed(framed(wrong)))
 

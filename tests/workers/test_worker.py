@@ -1,8 +1,10 @@
 """The worker's side, inside this process: what it is asked, what it does, what it says."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet import reactor
 from twisted.internet.error import ConnectionDone
@@ -29,6 +31,7 @@ from smtpclient.workers.message import (
     Queued,
     Ready,
     Refused,
+    Removed,
     Reopen,
     Stop,
 )
@@ -43,7 +46,9 @@ class Server(Protocol):
     """Takes every message, or none of them, or says nothing at all."""
 
     greeting = b"220 sink.example ESMTP\r\n"
+    hello = b"250 ok"
     refusal = b""
+    together = 0
 
     def connectionMade(self) -> None:
         self.buffer, self.in_content = b"", False
@@ -53,6 +58,7 @@ class Server(Protocol):
     def dataReceived(self, data: bytes) -> None:
         assert self.transport is not None
         self.buffer += data
+        Server.together += b"\r\n.\r\nMAIL" in data
         while True:
             end, reply = (b"\r\n.\r\n", b"250 2.0.0 ok") if self.in_content else (b"\r\n", b"250 ok")
             line, found, rest = self.buffer.partition(end)
@@ -63,12 +69,28 @@ class Server(Protocol):
                 self.in_content = False
             elif line == b"DATA":
                 self.in_content, reply = True, b"354 go"
+            elif line.startswith(b"EHLO"):
+                reply = self.hello
             elif line == b"QUIT":
                 self.transport.loseConnection()
                 return
             elif line.startswith(b"RCPT") and self.refusal:
                 reply = self.refusal
             self.transport.write(reply + b"\r\n")
+
+
+class Pensive(Server):
+    """Takes its time with the end of a message, until it is asked for it."""
+
+    hello = b"250-sink\r\n250 PIPELINING"
+    thoughts: ClassVar[list[Callable[[], None]]]
+
+    def dataReceived(self, data: bytes) -> None:
+        answer = partial(super().dataReceived, data)
+        if b"\r\n.\r\n" in data:
+            self.thoughts.append(answer)
+        else:
+            answer()
 
 
 class WorkerTests(TestCase):
@@ -82,6 +104,7 @@ class WorkerTests(TestCase):
         self.spool.prepare()
         self.addCleanup(self.spool.close)
         self.server: type[Server] = Server
+        self.visits = 0
         port = CLOCK.listenTCP(0, Factory.forProtocol(self.serve), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.settings = {
@@ -103,6 +126,7 @@ class WorkerTests(TestCase):
 
     def serve(self) -> Server:
         """A server of the kind that the test wants."""
+        self.visits += 1
         return self.server()
 
     async def end(self) -> None:
@@ -124,11 +148,11 @@ class WorkerTests(TestCase):
 
     async def until(self, true: Any) -> None:
         """Wait for something that will come."""
-        for _ in range(3000):
-            if true():
-                return
+        end = CLOCK.seconds() + 100
+        while not true():
+            if CLOCK.seconds() > end:
+                self.fail(f"it did not come; heard: {self.hear()}")
             await deferLater(CLOCK, 0.01)
-        self.fail(f"it did not come; heard: {self.hear()}")
 
     async def begin(self, **more: Any) -> None:
         """Begin, and hear that it is ready."""
@@ -144,10 +168,12 @@ class WorkerTests(TestCase):
         self.spool.claim(queue_id, "incoming")
         return self.spool.read(queue_id)
 
-    def request(self, message: QueuedMessage, number: int = 1, *, sole: bool = False, backlog: int = 0) -> Deliver:
+    def request(
+        self, message: QueuedMessage, number: int = 1, *, sole: bool = False, backlog: int = 0, **more: Any
+    ) -> Deliver:
         """A request to deliver all of a message."""
         now = CLOCK.seconds()
-        return Deliver(number, "smtp", self.next_hop, now, backlog, sole, message.envelope, message.recipients)
+        return Deliver(number, "smtp", self.next_hop, now, backlog, sole, message.envelope, message.recipients, **more)
 
     async def answer(self, *messages: Message) -> Any:
         """The last thing that it says after these, which is about a request."""
@@ -161,7 +187,7 @@ class WorkerTests(TestCase):
         message = await self.message()
         done = await self.answer(self.request(message))
         self.assertEqual([Disposition.SENT], [outcome.disposition for outcome in done.outcomes])
-        self.assertEqual(message.recipients[0], done.outcomes[0].recipient)
+        self.assertEqual((0, Disposition.SENT), done.outcomes[0][:2])
         self.assertFalse(done.removed)
         self.assertEqual((), self.spool.read(message.envelope.queue_id).recipients)
         self.assertIn(f"{message.envelope.queue_id}: to=<you@there.example>", (self.base / "log").read_text())
@@ -214,6 +240,91 @@ class WorkerTests(TestCase):
         await self.until(lambda: sum(isinstance(message, Done) for message in self.hear()) == MOST)
         self.assertEqual(messages[MOST].recipients, self.spool.read(messages[MOST].envelope.queue_id).recipients)
 
+    async def test_what_is_sent_ahead_begins_when_another_one_is_over(self) -> None:
+        """Not before; in its session; where that one is over already, at once."""
+        await self.begin()
+        messages = [await self.message() for _ in range(4)]
+        self.say(*[self.request(message, number, behind=number - 1) for number, message in enumerate(messages[:3], 1)])
+        self.assertEqual([True, False, False], [task.running is not None for task in self.worker._tasks.values()])
+        await self.done(3)
+        self.say(self.request(messages[3], 4, behind=3))
+        await self.done(4)
+        self.assertEqual(
+            [(1, 1), (2, 2), (3, 3)], [(each.number, each.outcomes[0].session_uses) for each in self.told()[:3]]
+        )
+        self.assertEqual(({}, {}), (self.worker._destinations, self.worker._tasks))
+
+    async def test_what_is_sent_ahead_follows(self) -> None:
+        """Its envelope goes out with the end of the message in front, where the server can take that."""
+        self.server = type("Pipelining", (Server,), {"hello": b"250-sink\r\n250 PIPELINING"})
+        self.settings["smtp_pipeline_messages"] = "yes"
+        Server.together = 0
+        await self.begin()
+        messages = [await self.message() for _ in range(6)]
+        self.say(*[self.request(message, number, behind=number - 1) for number, message in enumerate(messages, 1)])
+        await self.done(6)
+        self.assertEqual([1, 2, 3, 4, 5, 6], [each.outcomes[0].session_uses for each in self.told()])
+        self.assertLess(2, Server.together)
+        self.assertEqual(({}, {}), (self.worker._destinations, self.worker._tasks))
+
+    async def test_what_is_sent_ahead_can_be_broken_off(self) -> None:
+        """By itself, or because all is to end; what is under way goes on."""
+        await self.begin()
+        messages = [await self.message() for _ in range(3)]
+        self.say(*[self.request(message, number, behind=number - 1) for number, message in enumerate(messages, 1)])
+        self.say(Cancel(2))
+        self.assertEqual([Ready(), Broken(2, "cancelled", cancelled=True)], self.hear())
+        self.say(Stop())
+        await self.until(lambda: bool(self.left))
+        self.assertEqual(Broken(3, "cancelled", cancelled=True), self.hear()[2])
+        self.assertEqual([1], [each.number for each in self.told()])
+        self.assertEqual(messages[2].recipients, self.spool.read(messages[2].envelope.queue_id).recipients)
+
+    async def test_what_stands_behind_another_one_can_be_broken_off(self) -> None:
+        """Its envelope has gone out, and nothing more does; the one in front is not disturbed."""
+        Pensive.thoughts, self.server = [], Pensive
+        self.settings["smtp_pipeline_messages"] = "yes"
+        await self.begin()
+        messages = [await self.message() for _ in range(2)]
+        self.say(*[self.request(message, number, behind=number - 1) for number, message in enumerate(messages, 1)])
+        await self.until(lambda: bool(Pensive.thoughts))
+        self.say(Cancel(2))
+        Pensive.thoughts.pop()()
+        await self.until(lambda: Broken(2, "cancelled", cancelled=True) in self.hear())
+        self.assertEqual([1], [each.number for each in self.told()])
+        self.assertEqual(messages[1].recipients, self.spool.read(messages[1].envelope.queue_id).recipients)
+        self.assertEqual(({}, {}), (self.worker._destinations, self.worker._tasks))
+
+    async def test_the_next_one_begins_where_the_one_in_front_was_broken_off(self) -> None:
+        """Its place is free."""
+        self.server = type("Silent", (Server,), {"greeting": b""})
+        await self.begin()
+        first, second = await self.message(), await self.message()
+        self.say(self.request(first), self.request(second, 2, behind=1))
+        await deferLater(CLOCK, 0.1)
+        self.server = Server
+        self.say(Cancel(1))
+        await self.done(1)
+        self.assertEqual([2], [each.number for each in self.told()])
+
+    async def test_what_nobody_wants_to_hear_is_not_told(self) -> None:
+        """That the file is gone says enough; what is not simply delivered is told all the same."""
+        await self.begin()
+        message, other = await self.message(), await self.message()
+        self.say(self.request(message, sole=True, told=False), self.request(other, 2, told=False))
+        await self.done(1)
+        await self.until(lambda: Removed(1) in self.hear())
+        self.assertIsNone(self.spool.find(message.envelope.queue_id))
+        self.assertEqual([2], [each.number for each in self.told()])
+
+    def told(self) -> list[Done]:
+        """What it has told of outcomes."""
+        return [message for message in self.hear() if isinstance(message, Done)]
+
+    async def done(self, count: int) -> None:
+        """Wait until so much is told."""
+        await self.until(lambda: len(self.told()) == count)
+
     async def test_lines_go_over_the_socket_where_there_is_no_file(self) -> None:
         """Without a log file, and where it cannot be opened, the service gets the lines."""
         self.settings["maillog_file"] = str(self.base / "missing" / "log")
@@ -250,7 +361,7 @@ class WorkerTests(TestCase):
         await self.begin()
         message = await self.message()
         self.say(self.request(message))
-        await deferLater(CLOCK, 0.1)
+        await self.until(lambda: self.visits == 1)
         broken = await self.answer(Cancel(1), Cancel(7))
         self.assertTrue(broken.cancelled)
         self.assertEqual(message.recipients, self.spool.read(message.envelope.queue_id).recipients)
