@@ -23,13 +23,22 @@ def keep_what_is_freed() -> None:
     bytes(_PIECE)
 
 
+class _Loading:
+    """Whether it was us who turned the search off: a program may have done so for reasons of its own."""
+
+    is_begun = False
+
+
 def begin_to_load() -> None:
     """Look for no garbage until :func:`end_loading`: there is none."""
-    gc.disable()
+    if gc.isenabled():
+        gc.disable()
+        _Loading.is_begun = True
 
 
 def end_loading() -> None:
     """Look for garbage again, and only among what comes from now on; nothing, where loading was not begun."""
-    if not gc.isenabled():
+    if _Loading.is_begun:
+        _Loading.is_begun = False
         gc.freeze()
         gc.enable()

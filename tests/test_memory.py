@@ -48,6 +48,14 @@ class LoadingTests(SynchronousTestCase):
         memory.end_loading()
         self.assertEqual((gc.isenabled(), gc.get_freeze_count()), (True, before))
 
+    def test_a_process_that_never_looks(self) -> None:
+        """Where a program has turned the search for garbage off, it stays so."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        memory.begin_to_load()
+        memory.end_loading()
+        self.assertFalse(gc.isenabled())
+
     def test_what_is_loaded_is_never_looked_at(self) -> None:
         """Nothing is looked for while code is loaded; then it is, but not among what was there by then."""
         output = subprocess.run([sys.executable, "-c", _LOADING], check=True, capture_output=True, timeout=60)
