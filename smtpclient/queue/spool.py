@@ -31,7 +31,7 @@ from smtpclient.mail.envelope import Envelope, NewMessage, QueuedMessage
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue import queue_id as queue_ids
 from smtpclient.queue.content import SpoolContent
-from smtpclient.queue.directory_entry import Entry
+from smtpclient.queue.directory_entry import EXPIRE, Entry
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import JOURNALS, QUEUES, Folders
 from smtpclient.queue.glimpse import Glimpse, glimpse
@@ -343,7 +343,7 @@ class Spool:
             path = self._folders.path(queue, queue_id)
             if (found := self._folders.stat(path)) is not None:
                 with suppress(FileNotFoundError):
-                    self._files.chmod(path, stat.S_IMODE(found.st_mode) | 0o010)
+                    self._files.chmod(path, stat.S_IMODE(found.st_mode) | EXPIRE)
                     return True
         return False
 
