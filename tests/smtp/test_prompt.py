@@ -114,8 +114,11 @@ class PromptTests(TestCase):
 class Ends:
     """What a pipe of Twisted's tells about itself."""
 
+    def __init__(self) -> None:
+        self.lost: Deferred[None] = Deferred()
+
     def childConnectionLost(self, name: str, reason: object) -> None:
-        return
+        self.lost.callback(None)
 
 
 class PipeTests(TestCase):
@@ -124,15 +127,16 @@ class PipeTests(TestCase):
     def setUp(self) -> None:
         self.read_end, write_end = os.pipe()
         os.set_blocking(self.read_end, False)
-        self.addCleanup(os.close, self.read_end)
-        self.writer = ProcessWriter(ANYTHING, Ends(), "write", write_end)
+        self.ends = Ends()
+        self.writer = ProcessWriter(ANYTHING, self.ends, "write", write_end)
         self.addCleanup(self.close)
         self.write = prompt(self.writer).write
 
     async def close(self) -> None:
         """Close the pipe."""
         self.writer.loseConnection()
-        await deferLater(ANYTHING, 0.01)
+        await self.ends.lost
+        os.close(self.read_end)
 
     async def test_a_little_goes_out_at_once(self) -> None:
         """Nobody has to go round in the reactor first."""
@@ -155,3 +159,11 @@ class PipeTests(TestCase):
         await deferLater(ANYTHING, 0.01)
         self.write(b"hello")
         self.assertEqual(b"hello", os.read(self.read_end, 100))
+
+    async def test_nobody_listens(self) -> None:
+        """Writing into a pipe that nobody reads any more raises nothing, and ends it in the reactor's time."""
+        listener, self.read_end = self.read_end, os.open(os.devnull, os.O_RDONLY)
+        os.close(listener)
+        self.write(b"hello")
+        self.assertFalse(self.ends.lost.called)
+        await self.ends.lost
