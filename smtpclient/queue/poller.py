@@ -39,7 +39,7 @@ from smtpclient.config.parameters import Parameters
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.calendar import Calendar
 from smtpclient.queue.claiming import RETRY, Claiming
-from smtpclient.queue.directory_entry import Entry
+from smtpclient.queue.directory_entry import COMPLETE, Entry
 from smtpclient.queue.outside import Outside
 from smtpclient.queue.queue_pass import QueuePass, Upcoming
 from smtpclient.queue.scheduler import Scheduler
@@ -197,10 +197,10 @@ class Poller(Service):
         """A message was put back; it is taken again when its time has come, without another look for it."""
         self._put_back += 1
         if self.running:
-            self._upcoming.add(Entry(queue_id, due, 0o700))
+            self._upcoming.add(Entry(queue_id, due, COMPLETE))
 
     def _due_later(self, queue_id: str, due: float) -> None:
-        if not self._upcoming.add(Entry(queue_id, due, 0o700)):
+        if not self._upcoming.add(Entry(queue_id, due, COMPLETE)):
             self._calendar.add(queue_id, due)
 
     def _turn(self) -> None:
