@@ -2,7 +2,7 @@
 Over which session that stands a message may go: the key under which it is kept, and what is to be seen all the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from smtpclient.delivery import require_tls
 from smtpclient.delivery.following import Turn
@@ -21,17 +21,17 @@ class Front(Turn):
     """
     What a message gives along to the one that follows it: the place behind it.
 
-    :param request: of the message in front.
+    :param next_hop: of both messages.
     :param session: in which the place is.
     :param key: of the session.
     """
 
     __slots__ = ("_means", "_next_hop", "key", "session")
 
-    def __init__(self, means: Means, request: DeliveryRequest, session: Session, key: Key, *, is_orderly: bool) -> None:
+    def __init__(self, means: Means, next_hop: str, session: Session, key: Key, *, is_orderly: bool) -> None:
         super().__init__(is_orderly=is_orderly)
         self._means = means
-        self._next_hop = request.next_hop
+        self._next_hop = next_hop
         self.session = session
         self.key = key
 
@@ -40,6 +40,10 @@ class Front(Turn):
         if _asked(self._means, self._next_hop, envelope) != self.key[2:]:
             return False
         return unfit(self.session, envelope, recipients) is None
+
+    def stand(self, request: DeliveryRequest, begin: Callable[[], None]) -> None:
+        """Have a message stand here, and begin in its turn."""
+        self.session.stand_behind(self, request, begin)
 
 
 def key_of(means: Means, request: DeliveryRequest) -> Key | None:
@@ -71,6 +75,6 @@ def unfit(session: Session, envelope: Envelope, recipients: Sequence[Recipient])
     limit = capabilities.size_limit
     if limit and envelope.size > limit:
         return verdict.too_big(session.peer, envelope.size, limit)
-    if "SMTPUTF8" not in capabilities and command.needs_smtputf8(envelope, recipients):
+    if command.needs_smtputf8(envelope, recipients) and "SMTPUTF8" not in capabilities:
         return verdict.needs_smtputf8(session.peer)
     return require_tls.lacking(envelope, session)
