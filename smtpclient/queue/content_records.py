@@ -179,7 +179,7 @@ class LineDecoder:
         text = bytearray(data[at + 2 : end + 2])
         if end + 2 > len(data):
             text += bytes(end + 2 - len(data))
-        if self._suspicious and text.find(b"\n") < len(text) - 1:
+        if self._suspicious and text.find(b"\n", 0, -2) >= 0:
             self.has_line_feeds = True
         text[length + 1 :: stride] = _LINE_FEEDS[:count]
         if len(self.ending) == 2:
