@@ -19,6 +19,7 @@ Does not: look anything up.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from smtpclient.config.kinds import parse_port, split_list
 from smtpclient.dns.name import to_address, to_ascii
@@ -52,6 +53,7 @@ class Destination:
         return self.text or (f"[{self.host}]:{self.port}" if not self.use_mx else f"{self.host}:{self.port}")
 
 
+@lru_cache(maxsize=1024)  # it is asked for with each message
 def parse(next_hop: str, default_port: int) -> Destination:
     """
     Understand a next hop.

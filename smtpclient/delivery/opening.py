@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from smtpclient.delivery.connector import CannotBind, Connector, Shortage, Unreachable
-from smtpclient.delivery.login import Login, protection, without_login
+from smtpclient.delivery.login import Login, protection
 from smtpclient.delivery.session import Session
 from smtpclient.dns.exchangers import Exchanger
 from smtpclient.mail.outcome import Disposition, Peer
@@ -153,7 +153,7 @@ class Opening:
             if login is not None:
                 await login.run(channel, capabilities, peer, protection(channel, securing))
             else:
-                introduction.capabilities = without_login(capabilities)
+                introduction.capabilities = capabilities.without_login
         except Refused as no:
             refusal = no
         except SessionOver as why:
