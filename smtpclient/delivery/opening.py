@@ -8,7 +8,7 @@ for whoever walks through the addresses.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -106,7 +106,7 @@ class Opening:
         :param login: ours at the server; None: there is none.
         :param line: what calling the address has come to; None: it has not been called.
         """
-        peer = Peer(exchanger.host, exchanger.address, exchanger.port)
+        peer = _peer(exchanger.host, exchanger.address, exchanger.port)
         securing = secure(peer) if secure is not None else None
         try:
             channel = await self._channel(exchanger, line)
@@ -181,3 +181,8 @@ class Opening:
         clock = self._clock.seconds if self._debug_level > 1 else None
         debug = DebugTrace(self._maillog, peer, clock)
         return debug if transcript is None else Traces([debug, transcript])
+
+
+@lru_cache(maxsize=1024)  # what is found out about its names is found out once
+def _peer(host: str, address: str, port: int) -> Peer:
+    return Peer(host, address, port)
