@@ -16,6 +16,9 @@ are left as they are) or an address in its one spelling, the port lies in 1 to 6
 same compare equal.
 
 Does not: look anything up.
+
+Known limits: what a next hop means is remembered; a change in the system's list of services may count only after a
+restart.
 """
 
 from dataclasses import dataclass, field, replace
