@@ -227,15 +227,15 @@ class Channel(Protocol):
             while not self._replies:
                 await self._event()
             self._deadline.end()
-        return self._next()
+        return cast(Reply, self.at_hand())
 
     def at_hand(self) -> Reply | None:
         """The next reply, if it has arrived."""
-        return self._next() if self._replies else None
-
-    def _next(self) -> Reply:
+        if not self._replies:
+            return None
         reply = self._replies.popleft()
-        self.garbage += reply.garbage
+        if reply.garbage:
+            self.garbage += reply.garbage
         if self.conceal is not None:
             reply = self.conceal(reply)
         if self.trace is not None:
