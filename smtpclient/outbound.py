@@ -97,6 +97,7 @@ class Outbound(MultiService):
         self._reactor = reactor
         self._receipts = Receipts()
         self.outcomes.subscribe(self._receipts.note)
+        self._own_subscribers = self.outcomes.subscribers
         self._log_file: MailLogFile | None = None
         self.maillog = maillog or self._new_log()
         self._delivery = Delivery(
@@ -209,8 +210,8 @@ class Outbound(MultiService):
         return self._crew.deliver(request)
 
     def _is_heard_of(self, queue_id: str) -> bool:
-        """Whether somebody wants to hear what becomes of a message; receipts are subscribed in any case."""
-        return self.outcomes.subscribers > 1 or queue_id in self._receipts
+        """Whether somebody wants to hear what becomes of a message; receipts hear of all, and few are held."""
+        return self.outcomes.subscribers > self._own_subscribers or queue_id in self._receipts
 
     def _conclude(self, queue_id: str, delivered: int) -> bool:
         return self.scheduler.conclude(queue_id, delivered)

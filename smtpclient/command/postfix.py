@@ -8,8 +8,9 @@
     smtpclient postfix -c DIRECTORY     of another Postfix than that in /etc/postfix
 
 Each service is put together just as its process would be when master starts it: main.cf, the options of its line in
-master.cf, and the files that they name (keys, passwords, tables). What that process would complain of is told, and that
-it would deliver nothing for it. A service that runs Postfix's own program is looked at as if ours were there.
+master.cf, and the files that they name (keys, passwords, tables). What that process would complain of is told: its
+warnings, what it would refuse, and that it would deliver nothing for that. A service that runs Postfix's own program is
+looked at as if ours were there.
 
 Does not: connect to anything, or change anything. Known limits: who is not root may not be able to read what the
 process, which starts as root, reads; what a jail hides later is not noticed.
@@ -18,14 +19,14 @@ Exit codes: 0 where nothing would be refused, 78 where something would be.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
 from smtpclient.command import configuration
 from smtpclient.config.parameters import ConfigurationError
 from smtpclient.observe.maillog import MailLog
 from smtpclient.postfix import main_cf, master_cf
-from smtpclient.postfix.agent import Working
+from smtpclient.postfix.agent import put_together
 
 PROGRAM = "smtpclient postfix"
 
@@ -59,8 +60,8 @@ def main(arguments: Sequence[str], *, stdin: BinaryIO, stdout: TextIO, stderr: T
     options = parser().parse_args(arguments)
     code = os.EX_OK
     for service in _chosen(options.folder, options.services):
-        problems = list(_problems(service, options.folder))
-        stderr.writelines(f"{PROGRAM}: {service.name}: {problem}\n" for problem in problems)
+        warnings, problems = _complaints(service, options.folder)
+        stderr.writelines(f"{PROGRAM}: {service.name}: {complaint}\n" for complaint in (*warnings, *problems))
         if problems:
             code = os.EX_CONFIG
         stdout.write(f"{service.name}: {_verdict(service, bool(problems))}\n")
@@ -76,29 +77,20 @@ def _chosen(folder: str, names: Sequence[str]) -> list[master_cf.Service]:
     return [each for each in found if not names or each.name in names]
 
 
-def _problems(service: master_cf.Service, folder: str) -> Iterator[str]:
-    """What its process would complain of."""
+def _complaints(service: master_cf.Service, folder: str) -> tuple[Sequence[str], Sequence[str]]:
+    """What its process would warn of, in the words of its log, and what it would refuse."""
     from twisted.internet import reactor  # noqa: PLC0415 -- there is none before somebody wants one
 
+    warnings: list[str] = []
+    maillog = MailLog()
+    maillog.write_to(lambda _process, line, _moment: warnings.append(line))
     try:
         start = service.invocation(folder)
+        found = main_cf.read(start)
+        put_together(start, found, reactor=reactor, maillog=maillog, queue_directory=found.queue_directory)
     except ConfigurationError as error:
-        yield from error.problems
-        return
-    found = main_cf.read(start)
-    if found.parameters is None:
-        yield from found.problems
-        return
-    try:
-        Working(
-            found.parameters,
-            reactor=reactor,
-            maillog=MailLog(),
-            transport=start.process,
-            queue_directory=found.queue_directory,
-        )
-    except (ValueError, OSError) as why:
-        yield str(why)
+        return warnings, error.problems
+    return warnings, ()
 
 
 def _verdict(service: master_cf.Service, is_refused: bool) -> str:

@@ -42,7 +42,6 @@ from twisted.logger import Logger
 from smtpclient.delivery import fitting, require_tls
 from smtpclient.delivery.calling import Calling, Line
 from smtpclient.delivery.fitting import Front
-from smtpclient.delivery.following import Turn
 from smtpclient.delivery.ledger import Ledger, Settle
 from smtpclient.delivery.login import Login
 from smtpclient.delivery.means import Means
@@ -52,7 +51,7 @@ from smtpclient.delivery.pool import Key
 from smtpclient.delivery.security import IN_CLEAR, Barred
 from smtpclient.delivery.session import Session
 from smtpclient.dns.exchangers import Exchanger, Exchangers
-from smtpclient.mail.envelope import Envelope, Recipient
+from smtpclient.mail.envelope import Recipient
 from smtpclient.mail.outcome import Disposition, Peer
 from smtpclient.mail.request import DeliveryRequest, DeliveryResult
 from smtpclient.smtp.transaction import Transaction
@@ -96,7 +95,9 @@ class Attempt:
         self._means = means
         self._request = request
         # What another attempt has given along.
-        front = self._front = request.behind if isinstance(request.behind, Front) else None
+        behind = request.behind
+        front = self._front = behind if isinstance(behind, Front) else None
+        self._session: Session | None = None  # that carries the message
         self._key = front.key if front is not None else fitting.key_of(means, request)
         self._ledger = Ledger(request, settle, means.clock, means.status_filter)
         self._one_session = means.settings.session_limit == 1
@@ -323,25 +324,24 @@ class Attempt:
     def _carry(self, session: Session, front: Front | None, *, park: bool) -> Awaitable[Transaction]:
         """Have the session carry what is left, at once or in its turn."""
         request, ledger = self._request, self._ledger
-        follow = partial(self._let_follow, session, front) if park and self._means.dialogue.is_grouping else None
+        self._session, self._front = session, front
+        follow = self._let_follow if park and self._means.dialogue.is_grouping else None
         if front is None:
             return session.transact(request.envelope, ledger.left, request.content, ledger.waited, follow)
-        return session.transact_behind(front.turn, follow)
+        return session.transact_behind(front, follow)
 
-    def _let_follow(self, session: Session, front: Front | None) -> bytes:
+    def _let_follow(self) -> bytes:
         """Let the next message begin behind the end of this one, if the session may be kept and it may use it."""
-        means, key, address = self._means, self._key, session.peer.address
-        if key is None or means.pool.places.is_wanted(session) or address in means.habits.refused:
+        means, request, key, session = self._means, self._request, self._key, self._session
+        if key is None or session is None or means.pool.places.is_wanted(session):
             return b""
-        turn = Turn(is_orderly=front is not None or address in means.habits.orderly)
-
-        def fits(envelope: Envelope, recipients: Sequence[Recipient]) -> bool:
-            same = fitting.key_of(means, self._request, envelope) == key
-            return same and fitting.unfit(session, envelope, recipients) is None
-
-        if self._is_wanted(session, key):
-            self._request.follow(fits, Front(session, key, turn), partial(session.stand_behind, turn))
-        return b"" if turn.transaction is None else turn.transaction.open()
+        address, habits = session.peer.address, means.habits
+        if address in habits.refused or not self._is_wanted(session, key):
+            return b""
+        is_orderly = self._front is not None or address in habits.orderly
+        place = Front(means, request.next_hop, session, key, is_orderly=is_orderly)
+        request.follow(place.fits, place, place.stand)
+        return b"" if place.transaction is None else place.transaction.open()
 
     def _is_wanted(self, session: Session, key: Key) -> bool:
         """Whether the session is of use for the next message."""

@@ -156,10 +156,13 @@ class Calling:
         self._forget_told()
         while self._calls:
             equals = self._equals()
+            if len(equals) == 1 and equals[0].waits:  # there is nobody to call beside it, or to choose from
+                await self._call(equals[0])
+                return self._told(equals[0])
             called = self._decided(equals)
             if called is not None:
                 return self._told(called)
-            if (len(equals) == 1 or not self._may_stagger) and all(call.under_way is None for call in equals):
+            if not self._may_stagger and all(call.under_way is None for call in equals):
                 await self._call(equals[0])
             else:
                 await self._go_on(equals)

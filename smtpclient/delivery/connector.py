@@ -124,8 +124,8 @@ class CountedChannel(Channel):
         self._ended()  # first: whoever waits for the end finds it has been told
         super().connectionLost(reason)
 
-    def close(self) -> None:
-        super().close()
+    def close(self, last: bytes = b"") -> None:
+        super().close(last)
         self._ended()
 
     def _ended(self) -> None:

@@ -16,9 +16,13 @@ are left as they are) or an address in its one spelling, the port lies in 1 to 6
 same compare equal.
 
 Does not: look anything up.
+
+Known limits: what a next hop means is remembered; a change in the system's list of services may count only after a
+restart.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from smtpclient.config.kinds import parse_port, split_list
 from smtpclient.dns.name import to_address, to_ascii
@@ -52,6 +56,7 @@ class Destination:
         return self.text or (f"[{self.host}]:{self.port}" if not self.use_mx else f"{self.host}:{self.port}")
 
 
+@lru_cache(maxsize=1024)  # it is asked for with each message
 def parse(next_hop: str, default_port: int) -> Destination:
     """
     Understand a next hop.

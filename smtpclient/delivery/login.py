@@ -6,7 +6,7 @@ last EHLO and before the first MAIL. A server that does not offer AUTH gets mail
 one that does, and that we have an entry for, anything but a login that worked ends the session.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -214,9 +214,3 @@ def protection(channel: Channel, securing: Securing | None) -> Protection:
     if securing is None or not securing.summary:
         return Protection()
     return Protection(True, securing.policy.level.authenticates, channel_binding(channel.tls))
-
-
-def without_login(capabilities: Capabilities) -> Capabilities:
-    """The same for a session without a login: nothing that is said there may claim one."""
-    keywords = {name: rest for name, rest in capabilities.keywords.items() if name != "AUTH"}
-    return replace(capabilities, keywords=keywords)

@@ -8,13 +8,13 @@ for whoever walks through the addresses.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from smtpclient.delivery.connector import CannotBind, Connector, Shortage, Unreachable
-from smtpclient.delivery.login import Login, protection, without_login
+from smtpclient.delivery.login import Login, protection
 from smtpclient.delivery.session import Session
 from smtpclient.dns.exchangers import Exchanger
 from smtpclient.mail.outcome import Disposition, Peer
@@ -106,7 +106,7 @@ class Opening:
         :param login: ours at the server; None: there is none.
         :param line: what calling the address has come to; None: it has not been called.
         """
-        peer = Peer(exchanger.host, exchanger.address, exchanger.port)
+        peer = _peer(exchanger.host, exchanger.address, exchanger.port)
         securing = secure(peer) if secure is not None else None
         try:
             channel = await self._channel(exchanger, line)
@@ -153,7 +153,7 @@ class Opening:
             if login is not None:
                 await login.run(channel, capabilities, peer, protection(channel, securing))
             else:
-                introduction.capabilities = without_login(capabilities)
+                introduction.capabilities = capabilities.without_login
         except Refused as no:
             refusal = no
         except SessionOver as why:
@@ -181,3 +181,8 @@ class Opening:
         clock = self._clock.seconds if self._debug_level > 1 else None
         debug = DebugTrace(self._maillog, peer, clock)
         return debug if transcript is None else Traces([debug, transcript])
+
+
+@lru_cache(maxsize=1024)  # what is found out about its names is found out once
+def _peer(host: str, address: str, port: int) -> Peer:
+    return Peer(host, address, port)

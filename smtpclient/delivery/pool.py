@@ -92,7 +92,8 @@ class Pool:
         """
         settings = self._settings
         # Who waits for a connection there has more mail for it, too.
-        demand = settings.on_demand and (len(self._parked.get(key, ())) < backlog or self.places.is_wanted(session))
+        parked = len(self._parked.get(key, ())) if self._parked else 0
+        demand = settings.on_demand and (parked < backlog or self.places.is_wanted(session))
         if not demand and next_hop.lower() not in settings.destinations:
             return False
         if self._closing or (settings.uses and session.uses >= settings.uses):

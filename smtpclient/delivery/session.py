@@ -270,10 +270,12 @@ class Session:
             return
         if self._securing is not None:
             self._securing.finished(self.channel)
+        if not patient or self._settings.skip_quit_response:
+            self.channel.close(command.QUIT)
+            return
         self.channel.command(command.QUIT)
-        if patient and not self._settings.skip_quit_response:
-            try:
-                await self.channel.reply(self._settings.quit)
-            except SessionOver:
-                return
+        try:
+            await self.channel.reply(self._settings.quit)
+        except SessionOver:
+            return
         self.channel.close()

@@ -201,7 +201,8 @@ def line(outcome: Outcome, status: str = "") -> str:
     recipient, delays, uses = outcome.recipient, outcome.delays, outcome.session_uses
     address, given = recipient.address, recipient.original
     before, queued, connecting, sending = delays
-    original = f"orig_to=<{external(given)}>, " if given and given.lower() != address.lower() else ""
+    is_other = given and given != address and given.lower() != address.lower()
+    original = f"orig_to=<{external(given)}>, " if is_other else ""
     used = f"conn_use={uses}, " if uses > 1 else ""
     return (
         f"to=<{external(address)}>, {original}relay={outcome.relay}, {used}delay={_seconds(sum(delays))}, "

@@ -12,7 +12,7 @@ Does not: order or choose (``smtpclient.dns.order``), look for mail exchangers (
 
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
@@ -56,8 +56,7 @@ class Complaint:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """One host: its addresses, or a complaint."""
 
     name: str

@@ -18,12 +18,14 @@ import encodings.idna  # here and not at first use: after a chroot it could not 
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 LONGEST_NAME = 253
 LONGEST_LABEL = 63
 
 _NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _NUMERIC = re.compile(r"[0-9.]*")
+_LIKE_AN_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _FORBIDDEN = re.compile(r"[^a-z0-9_.-]")
 
 
@@ -113,8 +115,11 @@ def to_address(text: str) -> str:
 
     :param text: dotted quad or IPv6, without brackets, without a scope.
     """
-    if "%" in text:
-        return ""
+    return _one_spelling(text) if _LIKE_AN_ADDRESS.fullmatch(text) else ""
+
+
+@lru_cache(maxsize=1024)  # the same few are asked for with each message, and it takes long
+def _one_spelling(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

@@ -11,14 +11,13 @@ Promises: the result depends on the arguments alone; sorting keeps the order of 
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from smtpclient.dns.name import family
 
 
-@dataclass(frozen=True, slots=True)
-class Exchanger:
+class Exchanger(NamedTuple):
     """
     One address to try.
 
@@ -58,6 +57,8 @@ def arrange(exchangers: Sequence[Exchanger], address_preference: str, random: Ra
     :param address_preference: ``any``, ``ipv4`` or ``ipv6``: the family that goes first inside a preference.
     :param random: shuffles what is equal; None leaves it as it is.
     """
+    if len(exchangers) < 2:
+        return tuple(exchangers)
     arranged = list(exchangers)
     if random is not None:
         random.shuffle(arranged)

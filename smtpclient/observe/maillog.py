@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 # U+2028 and U+2029 break lines for those who ask str.splitlines().
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SHOWN = bytes(code if 0x20 <= code < 0x7F else ord("?") for code in range(256))
 _PRIORITIES = {
     LogLevel.info: syslog.LOG_INFO,
     LogLevel.warn: syslog.LOG_WARNING,
@@ -39,6 +40,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def printable(text: str) -> str:
     """The text with everything that could forge or break a line replaced by ``?``."""
+    if text.isascii():  # nearly always; letter by letter it takes twice as long
+        return text.encode("ascii").translate(_SHOWN).decode("ascii")
     return text if text.isprintable() else _UNPRINTABLE.sub("?", text)
 
 

@@ -10,7 +10,7 @@ as main.cf is right and Postfix was reloaded, a working one takes over.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from smtpclient.config.parameters import Parameters
+from smtpclient.config.parameters import ConfigurationError, Parameters
 from smtpclient.delivery import settlement
 from smtpclient.delivery.assembly import Delivery
 from smtpclient.interfaces import IDeferService
@@ -21,6 +21,8 @@ from smtpclient.observe.outcomes import Outcomes
 from smtpclient.postfix.call import Caller
 from smtpclient.postfix.deliveries import Deliveries
 from smtpclient.postfix.handing_in import HandingIn
+from smtpclient.postfix.invocation import Invocation
+from smtpclient.postfix.main_cf import Configuration
 from smtpclient.postfix.request import Request, encode_answer
 from smtpclient.queue.folders import Folders
 
@@ -89,6 +91,28 @@ class Working:
     async def _submit(self, message: NewMessage) -> str:
         """Queue a notice to the postmaster."""
         return await self._handing_in.submit(message, self._seconds())
+
+
+def put_together(
+    start: Invocation, configuration: Configuration, *, reactor: Any, maillog: MailLog, queue_directory: str
+) -> Working:
+    """
+    The delivery agent of a service; what the operator should know of its parameters is said in the log.
+
+    :param queue_directory: as it is to be seen once requests come.
+    :raises ConfigurationError: with all that is wrong, where there can be none.
+    """
+    parameters = configuration.parameters
+    if parameters is None:
+        raise ConfigurationError(configuration.problems)
+    for warning in parameters.warnings:
+        maillog.warning(start.process, warning)
+    try:
+        return Working(
+            parameters, reactor=reactor, maillog=maillog, transport=start.process, queue_directory=queue_directory
+        )
+    except (ValueError, OSError) as why:
+        raise ConfigurationError([str(why)]) from why
 
 
 def _never(_queue_id: str, _delivered: int) -> bool:

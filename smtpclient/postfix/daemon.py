@@ -17,16 +17,18 @@ at once, as it ends Postfix's own, and what was under way is still in the queue.
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 from twisted.logger import globalLogBeginner
 
 from smtpclient import memory
+from smtpclient.config.parameters import ConfigurationError
 from smtpclient.interfaces import IDeferService
 from smtpclient.observe.maillog import MailLog
 from smtpclient.postfix import descriptors as masters
 from smtpclient.postfix import main_cf, privileges, reports
-from smtpclient.postfix.agent import Agent, OutOfOrder, Working
+from smtpclient.postfix.agent import Agent, OutOfOrder, put_together
 from smtpclient.postfix.bare_log import first_name, host_name
 from smtpclient.postfix.daemon_log import DaemonLog, FromTwisted
 from smtpclient.postfix.invocation import Invocation, invocation
@@ -93,26 +95,28 @@ def _die_when_told() -> None:
 def _agent(start: Invocation, configuration: main_cf.Configuration, reactor: Any, maillog: MailLog) -> Agent:
     """What delivers, or what takes its place where it cannot."""
     queue_directory = "/" if start.shuts_itself_in else configuration.queue_directory
-    problems = list(configuration.problems)
-    if configuration.parameters is not None:
-        for warning in configuration.parameters.warnings:
-            maillog.warning(start.process, warning)
-        try:
-            if configuration.parameters.text("smtp_mta_sts") != "none":
-                privileges.make_folder(f"{configuration.queue_directory}/{FOLDER}", configuration.process.mail_owner)
-            return Working(
-                configuration.parameters,
-                reactor=reactor,
-                maillog=maillog,
-                transport=start.process,
-                queue_directory=queue_directory,
-            )
-        except (ValueError, OSError) as why:
-            problems.append(str(why))
+    problems: Sequence[str]
+    try:
+        _make_folder(configuration)
+        return put_together(start, configuration, reactor=reactor, maillog=maillog, queue_directory=queue_directory)
+    except ConfigurationError as why:
+        problems = why.problems
+    except OSError as why:
+        problems = [str(why)]
     for problem in problems:
         maillog.error(start.process, problem)
     maillog.error(start.process, f"nothing is delivered by the service {start.service} until this is mended")
     return OutOfOrder(_deferrals(queue_directory, reactor, maillog), maillog, reactor.seconds, start.process)
+
+
+def _make_folder(configuration: main_cf.Configuration) -> None:
+    """
+    Make what only root can: the folder in which policies of MTA-STS are kept, where they are asked for.
+
+    :raises OSError: when that cannot be done.
+    """
+    if configuration.parameters is not None and configuration.parameters.text("smtp_mta_sts") != "none":
+        privileges.make_folder(f"{configuration.queue_directory}/{FOLDER}", configuration.process.mail_owner)
 
 
 def _deferrals(queue_directory: str, reactor: Any, maillog: MailLog) -> IDeferService:

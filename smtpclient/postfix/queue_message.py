@@ -12,14 +12,11 @@ Does not: read the file (``smtpclient.queue.content``), or mark recipients in it
 """
 
 import os
-import stat
 
 from smtpclient.queue import queue_id as queue_ids
+from smtpclient.queue.directory_entry import DAMAGED, KIND, MESSAGE
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import QUEUES, Folders
-
-_COMPLETE = 0o700
-_DAMAGED = 0o400
 
 
 class Unavailable(Exception):
@@ -44,7 +41,7 @@ class QueueMessage:
             raise Unavailable(f"open {queue}/{queue_id}: {why.strerror}") from why
         try:
             found = files.fstat(self._fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_mode & _COMPLETE != _COMPLETE:
+            if found.st_mode & KIND != MESSAGE:
                 raise Unavailable(f"{queue}/{queue_id} is no complete queue file")
             files.flock(self._fd, exclusive=False)
         except Unavailable:
@@ -60,7 +57,7 @@ class QueueMessage:
 
         :raises OSError: when its mode cannot be changed.
         """
-        self._files.fchmod(self._fd, _DAMAGED)
+        self._files.fchmod(self._fd, DAMAGED)
 
     def close(self) -> None:
         """Give it back; more calls do no harm."""

@@ -33,6 +33,7 @@ RouteTo = Callable[[str, str], Route]
 SHARE = 4
 """How many times the free places of the active queue one destination may have taken."""
 
+# What one more message takes of the room: the place that it fills, which counts SHARE times, and itself. See watch().
 _ENOUGH = SHARE + 1
 
 UNTRIED = 1000

@@ -24,6 +24,7 @@ from math import inf
 from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.observe.maillog import MailLog
+from smtpclient.queue.directory_entry import EXPIRE
 from smtpclient.queue.scheduler import Scheduler
 from smtpclient.queue.spool import BusyQueueFile, CorruptQueueFile, Spool
 
@@ -31,7 +32,6 @@ RETRY = 60.0
 """Seconds until a file that could not be taken is looked at again."""
 
 _FUTURE = 1.0  # seconds; a file in incoming/ that is younger than that has been written by a clock ahead of ours
-_EXPIRE = 0o010  # of a mode; see Entry.expire_now
 _FRESH = 0.25  # seconds between a message's arrival time and its file's, if nobody has touched the file since
 
 
@@ -83,7 +83,7 @@ class Claiming:
         if taken is not None:
             message, found = taken
             fresh = is_new and not message.finished and abs(found.st_mtime - message.envelope.arrival) <= _FRESH
-            self._scheduler.accept(message, fresh=fresh, expire=found.st_mode & _EXPIRE != 0)
+            self._scheduler.accept(message, fresh=fresh, expire=found.st_mode & EXPIRE != 0)
 
     def _leave(self, queue_id: str, folder: str) -> None:
         """

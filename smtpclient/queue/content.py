@@ -27,6 +27,7 @@ from smtpclient.queue.small_files import SmallFiles
 BLOCK = 256 * 1024
 
 _END = record.encode(record.EXTRACTED)
+_LF = b"\n"[0]
 _SMALLEST_BLOCK = 4096
 _TAIL = 256  # what follows the content of an ordinary file: end of content, end of file
 
@@ -85,9 +86,10 @@ class SpoolContentReader:
     :param offset: where the first content record stands.
     :param block: how much to read at once, bytes.
     :param kept: all that is in the file, if it need not be read any more; there is no open file then.
+    :ivar at_end: nothing will come any more.
     """
 
-    _ended = False
+    at_end = False
     _open_line = False  # the text so far ends inside a line
     _last = False  # the block last read goes to the end of the file
     _passed = 0  # bytes, up to the last pointer
@@ -107,17 +109,12 @@ class SpoolContentReader:
         :raises CorruptQueueFile: when the records cannot be read.
         :raises OSError: when the file cannot be read, or has been closed.
         """
-        while not self._ended:
+        while not self.at_end:
             data, base = (self._kept, 0) if self._kept else await self._read()
             text = self._text(data, base, LineDecoder(b"\n", self._open_line))
             if text:
                 return text
         return b""
-
-    @property
-    def at_end(self) -> bool:
-        """Whether nothing will come any more."""
-        return self._ended
 
     async def next_lines(self) -> Lines | bytes:
         """
@@ -126,15 +123,17 @@ class SpoolContentReader:
         :raises CorruptQueueFile: when the records cannot be read.
         :raises OSError: when the file cannot be read, or has been closed.
         """
-        while not self._ended:
+        while not self.at_end:
             data, base = (self._kept, 0) if self._kept else await self._read()
-            before = self._open_line, self._position, self._block, self._run_start, self._passed
             # Most have no LF at all, and that is told in no time.
-            decoder = LineDecoder(b"\r\n", self._open_line, b"\n" in data)
+            suspicious = _LF in data
+            if suspicious:
+                before = self._open_line, self._position, self._block, self._run_start, self._passed
+            decoder = LineDecoder(b"\r\n", self._open_line, suspicious)
             text = self._text(data, base, decoder)
             if decoder.has_line_feeds:
                 self._open_line, self._position, self._block, self._run_start, self._passed = before
-                self._ended = False
+                self.at_end = False
                 text = self._text(data, base, LineDecoder(b"\n", self._open_line))
             elif text:
                 lines = Lines(text, decoder.longest, decoder.has_dots)
@@ -174,14 +173,14 @@ class SpoolContentReader:
         """
         try:
             text, at = decoder.decode(data, self._position - base, base)
-            if data.startswith(_END, at):
-                self._ended = True
+            if data[at : at + len(_END)] == _END:
+                self.at_end = True
             else:
                 text += self._behind_other_records(data, at, base, decoder)
         except MalformedRecord as error:
             raise CorruptQueueFile(self._path, error.offset, error.why) from error
         self._open_line = decoder.open_line
-        return text + decoder.ending if self._ended and self._open_line else text
+        return text + decoder.ending if self.at_end and self._open_line else text
 
     def _behind_other_records(self, data: bytes, at: int, base: int, decoder: LineDecoder) -> bytes:
         """
@@ -190,13 +189,13 @@ class SpoolContentReader:
         :raises MalformedRecord: when the records make no sense.
         """
         parts: list[bytes] = []
-        while not self._ended:
+        while not self.at_end:
             at = self._pass(data, at, base)
             if not 0 <= at <= len(data):
                 break
             text, at = decoder.decode(data, at, base)
             parts.append(text)
-            self._ended = data.startswith(_END, at)
+            self.at_end = data.startswith(_END, at)
         return b"".join(parts)
 
     def _pass(self, data: bytes, at: int, base: int) -> int:
@@ -221,7 +220,7 @@ class SpoolContentReader:
         if kind == record.EXTRACTED:
             if start != end:
                 raise MalformedRecord(base + at, f"an end of content that holds {end - start} bytes")
-            self._ended = True
+            self.at_end = True
             return outside
         self._position = self._beside_the_text(kind, data[start:end], base + at, base + end)
         return self._position - base

@@ -20,6 +20,8 @@ SHORT = 0x7F
 
 _LINES = (b"N", b"L")  # the types of records that hold text
 _RUN = 256  # how many lines of one length are taken at once
+_DOT = b"."[0]
+_LINE_FEEDS, _CARRIAGE_RETURNS = bytearray(b"\n" * _RUN), bytearray(b"\r" * _RUN)
 _LINE_HEADERS = tuple(b"N" + length for length in LENGTHS)
 
 
@@ -92,7 +94,7 @@ class LineDecoder:
                 self.open_line = False
                 lines.append(b"")
                 joined = self.ending.join(lines)
-                if b"\n." in joined or joined.startswith(b"."):
+                if joined[0] == _DOT or joined.find(b"\n.") >= 0:
                     self.has_dots = True
                 # In CRLF a LF inside a record could not be told from one of ours afterwards.
                 if self._suspicious and joined.count(b"\n") >= len(lines):
@@ -171,14 +173,17 @@ class LineDecoder:
         if kinds or lengths:
             count -= max(len(kinds), len(lengths))
             end = at + count * stride
-        if b"." in data[at + 2 : end : stride]:
+        if _DOT in data[at + 2 : end : stride]:
             self.has_dots = True
-        text = bytearray(data[at + 2 : end] + b"\r\n")
-        if self._suspicious and text.find(b"\n") < len(text) - 1:
+        # Behind the last line, too, there is a header to be overwritten, or the end of the block.
+        text = bytearray(data[at + 2 : end + 2])
+        if end + 2 > len(data):
+            text += bytes(end + 2 - len(data))
+        if self._suspicious and text.find(b"\n", 0, -2) >= 0:
             self.has_line_feeds = True
-        text[length + 1 :: stride] = b"\n" * count
+        text[length + 1 :: stride] = _LINE_FEEDS[:count]
         if len(self.ending) == 2:
-            text[length::stride] = b"\r" * count
+            text[length::stride] = _CARRIAGE_RETURNS[:count]
         else:
             del text[length::stride]
         return text, end

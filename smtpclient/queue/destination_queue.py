@@ -140,6 +140,7 @@ class Destination:
         "key",
         "next_hop",
         "paused",
+        "quick_until",
         "running",
         "settings",
         "suspended_until",
@@ -168,6 +169,7 @@ class Destination:
         self.jobs: deque[_Job] = deque()
         self.waiting = 0  # recipients
         self.running = 0  # requests
+        self.quick_until = 1  # the turn up to which its deliveries count as quick; 0: they do not (``widening``)
         self.paused = False  # between two deliveries that destination_rate_delay keeps apart
         self.turn: OrderedDict[Destination, None] | None = None  # where it stands in line, if it does
         self.suspension = suspension

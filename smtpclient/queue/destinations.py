@@ -25,6 +25,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from smtpclient.mail.outcome import SiteFailure
 from smtpclient.queue.destination_queue import LOCAL, Destination, DestinationState, TransportSettings
 from smtpclient.queue.spare_time import SpareTime
+from smtpclient.queue.widening import Widening
 
 BACK_TO_BACK = 1.0
 """Mail that comes within so many seconds after the last for the same destination makes it a frequent one."""
@@ -71,6 +72,7 @@ class Destinations:
         self._done: OrderedDict[tuple[str, str], float] = OrderedDict()  # when those just forgotten were
         self.dead: OrderedDict[Destination, None] = OrderedDict()
         self.spare_time = SpareTime(clock, wake)
+        self.widening = Widening(clock, self.update, wake)
         self._pauses: dict[Destination, IDelayedCall] = {}
         self.running = 0
 
@@ -124,6 +126,10 @@ class Destinations:
                 destination, _ = self.untouched.popitem(last=False)
             elif self.busy and self.running < self._limit_of_busy:
                 destination, _ = self.busy.popitem(last=False)
+                destination.turn = None
+                if destination.running and not self.widening.allows(destination):
+                    self.update(destination)
+                    continue
             elif self.suspended and self.running < self._limit and self.spare_time.is_now:
                 destination, _ = self.suspended.popitem(last=False)
             else:
@@ -139,10 +145,7 @@ class Destinations:
         """Give a destination its place among the turns, or none, after anything about it has changed."""
         turn = None
         if destination.may_start():
-            if destination.suspension is not None:
-                turn = self.suspended
-            else:
-                turn = self.busy if destination.running else self.untouched
+            turn = self._line(destination)
         # After a clear() its place may be another's.
         elif not destination.jobs and destination.idle() and self._known.get(destination.key) is destination:
             del self._known[destination.key]
@@ -154,9 +157,22 @@ class Destinations:
                 turn[destination] = None
             destination.turn = turn
 
-    def succeeded(self, destination: Destination) -> None:
-        """It could be used: its window may grow, and if it was dead it lives."""
+    def _line(self, destination: Destination) -> OrderedDict[Destination, None]:
+        """Where a destination stands that has mail and places."""
+        if destination.suspension is not None:
+            return self.suspended
+        if not destination.running:
+            return self.untouched
+        return self.busy if self.widening.allows(destination) else self.widening.held
+
+    def succeeded(self, destination: Destination, begun: int) -> None:
+        """
+        It could be used: its window may grow, and if it was dead it lives.
+
+        :param begun: the turn in which the delivery had begun (``widening``).
+        """
         destination.succeeded()
+        self.widening.ended(destination, begun)
         if self.dead:
             self.dead.pop(destination, None)
 
@@ -167,6 +183,7 @@ class Destinations:
         :param retry_time: for how long, seconds.
         :return: whether it has died of it.
         """
+        destination.quick_until = 0
         died = destination.failed(failure, self._clock.seconds() + retry_time)
         if died:
             self.dead[destination] = None
@@ -188,6 +205,7 @@ class Destinations:
         for pause in self._pauses.values():
             pause.cancel()
         self.spare_time.clear()
+        self.widening.clear()
         for destination in self._known.values():
             destination.clear()
         for table in (self._pauses, self._known, self.untouched, self.busy, self.suspended, self.dead, self._done):

@@ -92,10 +92,12 @@ class Dispatch:
                 destination = destinations.next()
                 if destination is None:
                     return
-                active, recipients = destination.take()
-                destinations.running += 1
                 if destination.suspension is not None:
                     destinations.spare_time.begin()
+                else:
+                    destinations.widening.begins(destination)
+                active, recipients = destination.take()
+                destinations.running += 1
                 destinations.update(destination)
                 self.begin(destination, active, recipients)
         finally:
@@ -229,7 +231,7 @@ class Dispatch:
             destinations.spare_time.end()
         else:
             if result.site_failure is None:
-                destinations.succeeded(destination)
+                destinations.succeeded(destination, place.begun)
             else:
                 self._learn(destination, result.site_failure)
             if destination.settings.rate_delay and not self.stopped:
@@ -295,15 +297,17 @@ class Place:
     """
     What one request takes up of what its destination may have under way.
 
+    :ivar begun: the turn in which it was taken (``widening``).
     :ivar is_given_on: the next request has it.
     :ivar task: the request being made.
     """
 
-    __slots__ = ("_dispatch", "destination", "is_given_on", "task")
+    __slots__ = ("_dispatch", "begun", "destination", "is_given_on", "task")
 
     def __init__(self, dispatch: Dispatch, destination: Destination) -> None:
         self._dispatch = dispatch
         self.destination = destination
+        self.begun = dispatch.destinations.widening.turn
         self.is_given_on = False
         self.task: Deferred[None] | None = None
 

@@ -127,6 +127,7 @@ class Files:
 
     def peek(self, path: str, size: int) -> bytes:
         """Read up to ``size`` bytes from the start of a file in one go; there may be more even where fewer come."""
+        # One operation to a subclass, which overrides this, too: through its own open() and close() it would be three.
         fd = Files.open(self, path)
         try:
             return os.read(fd, size)

@@ -14,21 +14,16 @@ wanted (``small_files``).
 
 import errno
 import os
-import stat
 from math import inf
 
 from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.observe.maillog import MailLog
-from smtpclient.queue.directory_entry import Entry
+from smtpclient.queue.directory_entry import DAMAGED_MESSAGE, KIND, MESSAGE, Entry
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import Folders
 from smtpclient.queue.queuefile import WINDOW, CorruptQueueFile, read_message
 from smtpclient.queue.recovery import remove_unfinished
 from smtpclient.queue.small_files import SmallFiles
-
-_KIND = 0o170700  # what of a mode tells a message from what is none
-_MESSAGE = stat.S_IFREG | 0o700
-_DAMAGED = stat.S_IFREG | 0o400
 
 
 class BusyQueueFile(Exception):
@@ -87,8 +82,8 @@ class MessageReader:
             return None
         try:
             found = files.fstat(fd)
-            if found.st_mode & _KIND != _MESSAGE:
-                if found.st_mode & _KIND == _DAMAGED:
+            if found.st_mode & KIND != MESSAGE:
+                if found.st_mode & KIND == DAMAGED_MESSAGE:
                     raise CorruptQueueFile(path, 0, "marked as damaged by a delivery agent")
                 return None
             if found.st_mtime > latest:

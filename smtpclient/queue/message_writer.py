@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from smtpclient.mail.envelope import NewMessage
 from smtpclient.queue import queue_id as queue_ids
+from smtpclient.queue.directory_entry import COMPLETE, UNFINISHED
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import Folders
 from smtpclient.queue.queuefile import NewQueueFile, build
@@ -171,7 +172,7 @@ class _Draft:
         while True:
             path = f"{self._folder}/{number % _MILLION}.{pid}"
             try:
-                self.fd = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                self.fd = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, UNFINISHED)
             except FileExistsError:
                 number += 1
             else:
@@ -187,7 +188,7 @@ class _Draft:
         if size_record:
             self._files.pwrite(self.fd, size_record, 0)
         self._files.utime(self.path, self.now)
-        self._files.fchmod(self.fd, 0o700)
+        self._files.fchmod(self.fd, COMPLETE)
 
     def withdraw(self) -> None:
         """Leave nothing behind; the error that brought us here is the one to tell, not a second one."""

@@ -15,9 +15,8 @@ What a glimpse (``glimpse``) shows to be for destinations that take no more now 
 remembered (``outside``), and is taken when they do; so the poller finds what can go out among any number of files that
 cannot.
 
-Promises: nothing stops it but :meth:`Poller.stopService`; a turn of the reactor is about 5 ms at most; what is put
-back, because its destination has more than its share of the active queue or because it cannot be read, takes no more
-than a fifth of the time; a file that waits for its time costs twelve bytes of memory.
+Promises: nothing stops it but :meth:`Poller.stopService`; others have their turn after some milliseconds (``slice``);
+what is put back untried takes no more than a fifth of the time; a file that waits costs twelve bytes of memory.
 
 Does not: watch the folders; a file that nobody rings for is found by the next look. Nor take what it has found
 (``claiming``).
@@ -40,16 +39,13 @@ from smtpclient.config.parameters import Parameters
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.calendar import Calendar
 from smtpclient.queue.claiming import RETRY, Claiming
-from smtpclient.queue.directory_entry import Entry
+from smtpclient.queue.directory_entry import COMPLETE, Entry
 from smtpclient.queue.outside import Outside
 from smtpclient.queue.queue_pass import QueuePass, Upcoming
 from smtpclient.queue.scheduler import Scheduler
+from smtpclient.queue.slice import SLICE, Slice
 from smtpclient.queue.spool import Spool
 
-SLICE = 0.005
-"""About how long one turn may take, seconds."""
-
-_STEPS = 50  # files claimed in one turn, should the clock stand still
 _REST = 5.0  # seconds without claiming after the system has said that it has none left of something
 _NONE_LEFT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 _STROLL = 99.0  # parts of rest to one of work, for a walk that nobody waits for
@@ -110,6 +106,7 @@ class Poller(Service):
         self._deferred_next = False  # whose turn it is
         self._outside_next = False
         self._timer: IDelayedCall | None = None
+        self._slice = Slice()
         self._resting_until = 0.0
         self._waiting_for_room = False
         self._put_back = 0
@@ -200,10 +197,10 @@ class Poller(Service):
         """A message was put back; it is taken again when its time has come, without another look for it."""
         self._put_back += 1
         if self.running:
-            self._upcoming.add(Entry(queue_id, due, 0o700))
+            self._upcoming.add(Entry(queue_id, due, COMPLETE))
 
     def _due_later(self, queue_id: str, due: float) -> None:
-        if not self._upcoming.add(Entry(queue_id, due, 0o700)):
+        if not self._upcoming.add(Entry(queue_id, due, COMPLETE)):
             self._calendar.add(queue_id, due)
 
     def _turn(self) -> None:
@@ -222,12 +219,13 @@ class Poller(Service):
                     queue.ask()
         put_back = self._put_back
         self._some_are_due = self._next_due(begun) <= begun  # what comes to be due meanwhile waits for the next turn
+        self._slice.begin(begun)
         taken, room = 0, self._scheduler.room  # for at least so many
-        while taken < _STEPS and self._resting_until <= begun and (taken < room or self._scheduler.room):
+        while self._resting_until <= begun and (taken < room or self._scheduler.room):
             if not self._step() and not self._pending():
                 break
             taken += 1
-            if not 0 <= self._clock.seconds() - begun < SLICE:
+            if not self._slice.step(self._clock.seconds()):
                 break
         self._rest(begun, taken, self._put_back - put_back)
         self._plan_next(self._clock.seconds())
@@ -265,7 +263,9 @@ class Poller(Service):
         else:
             self._waiting_for_room = True
             at = self._next_run
-        self._plan(max(at - now, self._rest_left(now)))
+        delay = max(at - now, self._rest_left(now))
+        self._slice.end(now, delay)
+        self._plan(delay)
 
     # -- what -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ message is looked at, and one that has its name when the poller comes by. What `
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue import queue_id as queue_ids
 from smtpclient.queue import record
+from smtpclient.queue.directory_entry import DAMAGED, KIND, MESSAGE, OWNER
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import Folders
 
@@ -55,7 +56,7 @@ def reclaim_active(files: Files, folders: Folders, maillog: MailLog, now: float)
         found = folders.stat(path)
         if not queue_ids.is_valid(name):
             maillog.warning("qmgr", f"{path} is left alone: that is not the name of a queue file")
-        elif found is not None and found.st_mode & 0o700 == 0o400:
+        elif found is not None and found.st_mode & OWNER == DAMAGED:
             folders.move(path, folders.path("corrupt", name))
             maillog.warning("qmgr", f'saving corrupt file "{name}" from queue "active" to queue "corrupt"')
         elif found is not None:
@@ -75,7 +76,7 @@ def take_back_requeued(files: Files, folders: Folders, maillog: MailLog, now: fl
     for folder, name in list(folders.names("maildrop")):
         path = folder + name
         found = folders.stat(path)
-        if found is None or not queue_ids.is_valid(name) or found.st_mode & 0o700 != 0o700:
+        if found is None or not queue_ids.is_valid(name) or found.st_mode & KIND != MESSAGE:
             continue
         fd = files.open(path)
         try:

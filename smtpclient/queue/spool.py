@@ -31,7 +31,7 @@ from smtpclient.mail.envelope import Envelope, NewMessage, QueuedMessage
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue import queue_id as queue_ids
 from smtpclient.queue.content import SpoolContent
-from smtpclient.queue.directory_entry import Entry
+from smtpclient.queue.directory_entry import EXPIRE, Entry
 from smtpclient.queue.files import Files
 from smtpclient.queue.folders import JOURNALS, QUEUES, Folders
 from smtpclient.queue.glimpse import Glimpse, glimpse
@@ -181,20 +181,12 @@ class Spool:
         """Who a message is from and for, as a hint; None: that takes reading it, or there is nothing to be read."""
         return glimpse(self._files, self._folders.folder(queue, queue_id) + queue_id)
 
-    def claim(self, queue_id: str, queue: str) -> bool:
-        """
-        Take a message into ``active/``.
-
-        :return: False when it has vanished, or may yet be withdrawn by who is queueing it.
-        :raises OSError: when it cannot be moved.
-        """
-        if queue_id in self._writer.unfinished:
-            return False
-        return self._folders.move(self._folders.path(queue, queue_id), self._folders.path("active", queue_id))
-
     def take(self, queue_id: str, queue: str, latest: float = inf) -> tuple[QueuedMessage, os.stat_result] | None:
         """
-        Look at a message as :meth:`entry` does, and if its time has come :meth:`read` and then :meth:`claim` it.
+        Claim a message whose time has come: it is read where it lies, and then taken into ``active/``.
+
+        One that may yet be withdrawn by who is queueing it is left alone, and what is no message fares as in
+        :meth:`entry`.
 
         :param latest: the latest time that has come, seconds since the epoch.
         :return: the message, and what the system knows of its file; None when it is not to be claimed now.
@@ -343,7 +335,7 @@ class Spool:
             path = self._folders.path(queue, queue_id)
             if (found := self._folders.stat(path)) is not None:
                 with suppress(FileNotFoundError):
-                    self._files.chmod(path, stat.S_IMODE(found.st_mode) | 0o010)
+                    self._files.chmod(path, stat.S_IMODE(found.st_mode) | EXPIRE)
                     return True
         return False
 

@@ -6,11 +6,11 @@ sense is as good as none: a server that announces ``SIZE lots`` still gets its m
 """
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 
-from smtpclient.smtp.reply import Reply
+from smtpclient.smtp.reply import SHORT, Reply
 
 _LARGEST_SIZE = 2**63 - 1
 # Servers of long ago wrote AUTH=LOGIN; a keyword holds neither sign.
@@ -47,13 +47,25 @@ class Capabilities:
         limit = int(found[0]) if found else 0
         return limit if limit <= _LARGEST_SIZE else 0
 
+    @cached_property
+    def without_login(self) -> "Capabilities":
+        """The same for a session without a login: nothing that is said there may claim one."""
+        if "AUTH" not in self.keywords:
+            return self
+        return replace(self, keywords={name: rest for name, rest in self.keywords.items() if name != "AUTH"})
 
-def from_ehlo(reply: Reply, discard: Collection[str] = ()) -> Capabilities:
+
+def from_ehlo(reply: Reply, discard: frozenset[str] = frozenset()) -> Capabilities:
     """
     Read the reply to EHLO.
 
     :param discard: upper-case keywords that are not to be believed (``smtp_discard_ehlo_keywords``).
     """
+    # A server says the same in the next session; what is long is not worth remembering.
+    return _remembered(reply, discard) if len(reply.text) <= SHORT else _read(reply, discard)
+
+
+def _read(reply: Reply, discard: frozenset[str]) -> Capabilities:
     lines = reply.lines
     keywords: dict[str, str] = {}
     for line in lines[1:]:
@@ -65,6 +77,9 @@ def from_ehlo(reply: Reply, discard: Collection[str] = ()) -> Capabilities:
         if name and name not in discard:
             keywords[name] = rest
     return Capabilities(True, keywords, _first_word(lines))
+
+
+_remembered = lru_cache(maxsize=256)(_read)
 
 
 def from_helo(reply: Reply) -> Capabilities:

@@ -32,6 +32,7 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IPushProducer,
     IReactorTime,
+    IReadDescriptor,
     ISystemHandle,
     ITCPTransport,
     ITLSTransport,
@@ -93,10 +94,8 @@ class Channel(Protocol):
         self._over: SessionOver | None = None
         self._waiter: Deferred[None] | None = None
         self._gone: Deferred[None] | None = None
-        self._connected = False
-        self._paused = False
+        self._connected = self._paused = self._secure = False
         self._is_paced = False  # the transport tells when it has enough
-        self._secure = False
         self._deadline = Deadline(clock, self._too_late)
         self.trace: Trace | None = None
         self.pace: Pace | None = None
@@ -207,12 +206,13 @@ class Channel(Protocol):
 
         :param shown: what is seen of them, where that is not all.
         """
-        if self.trace is not None and shown:
-            self.trace.sent(shown)
-        elif self.trace is not None:
-            for line in lines.split(b"\r\n")[:-1]:
-                self.trace.sent(line.decode("utf-8", "surrogateescape"))
+        self._show(lines, shown)
         self.write(lines)
+
+    def _show(self, lines: bytes, shown: str = "") -> None:
+        if self.trace is not None:
+            for line in [shown] if shown else lines.decode("utf-8", "surrogateescape").split("\r\n")[:-1]:
+                self.trace.sent(line)
 
     async def reply(self, limit: float) -> Reply:
         """
@@ -234,13 +234,8 @@ class Channel(Protocol):
         if not self._replies:
             return None
         reply = self._replies.popleft()
-        if reply.garbage or self.conceal is not None or self.trace is not None:
-            return self._looked_at(reply)
-        return reply
-
-    def _looked_at(self, reply: Reply) -> Reply:
-        """A reply as it may be seen, once everybody who wants to has seen it."""
-        self.garbage += reply.garbage
+        if reply.garbage:
+            self.garbage += reply.garbage
         if self.conceal is not None:
             reply = self.conceal(reply)
         if self.trace is not None:
@@ -338,16 +333,25 @@ class Channel(Protocol):
         self._end(broken)
         raise broken
 
-    def close(self) -> None:
+    def close(self, last: bytes = b"") -> None:
         """
-        Close the connection when what was written has gone out; whatever the server still says is not read.
+        Close the connection when what was written has gone out, at once if it has; what is still said is not read.
 
         After ``CLOSING_LIMIT`` seconds what was not taken is dropped.
+
+        :param last: a command line to go out before.
         """
-        if self._over is None:
-            self._over = ClosedByUs("closed by us")
-            self._deadline.begin(CLOSING_LIMIT)
-            self.transport.loseConnection()
+        if self._over is not None:
+            return
+        self._over = ClosedByUs("closed by us")
+        if last:
+            self._show(last)
+            if not (rest := self._out.offer(last)):  # the system has all that was ever written: nothing has to wait
+                cast(IReadDescriptor, self.transport).connectionLost(connectionDone)
+                return
+            self._out.write(rest)
+        self._deadline.begin(CLOSING_LIMIT)
+        self.transport.loseConnection()
 
     async def gone(self) -> None:
         """Return when the socket is closed, after :meth:`close` or :meth:`abort`; for one caller."""

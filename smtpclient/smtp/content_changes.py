@@ -96,6 +96,12 @@ class ContentChanges:
             header_limit=parameters.size("header_size_limit"),
         )
 
+    def leaves_alone(self, capabilities: Capabilities) -> bool:
+        """Whether no message is changed for this server: so it is with most, and then nothing else need be asked."""
+        if self.checks is not None or self.generic is not None:
+            return False
+        return "8BITMIME" in capabilities.keywords or not self.convert
+
     def converts(self, envelope: Envelope, capabilities: Capabilities) -> bool:
         """Whether 8-bit content of this message would be converted for this server."""
         # Most servers offer it, which is the end of the question.

@@ -19,6 +19,8 @@ from smtpclient.smtp.verdict import Stage, Verdict
 from smtpclient.tls.handshake import HandshakeFailed, NotVerified, Securing, Unavailable
 from smtpclient.tls.level import Level
 
+_UNKNOWN = Capabilities()
+
 
 class Refused(Exception):
     """The server does not take us."""
@@ -67,7 +69,7 @@ class Introduction:
         self.found_self = False
         self.tls_failed = False
         self.pix: frozenset[str] = frozenset()
-        self.capabilities = Capabilities()
+        self.capabilities = _UNKNOWN
 
     async def run(self) -> Capabilities:
         """

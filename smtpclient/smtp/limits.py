@@ -7,6 +7,7 @@ their domains. A limit that makes no sense is as good as none; one of another na
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from smtpclient.mail.envelope import Recipient
@@ -42,6 +43,7 @@ class Limits(NamedTuple):
         return shares
 
 
+@lru_cache(maxsize=256)
 def parse(parameters: str) -> Limits:
     """Read what stands behind the keyword: ``MAILMAX=50 RCPTMAX=20``."""
     found = dict.fromkeys(("MAILMAX", "RCPTMAX", "RCPTDOMAINMAX"), 0)

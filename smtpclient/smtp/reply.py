@@ -34,6 +34,8 @@ SHORT = 512  # bytes; what arrives in longer pieces is not worth remembering
 LINE_COST = 100
 
 _LINE = re.compile(r"^[0-9]{3}(?:[ -](.*))?$", re.M)
+# A reply all of whose lines are reply lines and end as they should: all others are read line by line.
+_PLAIN_REPLY = re.compile(rb"(?:[0-9]{3}-[^\r\n]*\r\n)*([0-9]{3})(?: [^\r\n]*)?\r\n")
 # The class of the code, and a status of the same class behind the code.
 _ENHANCED = re.compile(r"([245])[0-9]{2}(?: *(\1\.[0-9]{1,3}\.[0-9]{1,3})(?!\S))?")
 
@@ -88,27 +90,21 @@ class Reply(NamedTuple):
 @lru_cache(maxsize=256)
 def _whole_replies(data: bytes) -> tuple[Reply, ...] | None:
     """
-    The replies that are all of what arrived; None where one is more than a line, or not complete.
+    The replies that are all of what arrived, where it is plain; None where it needs a closer look.
 
-    Remembered, as each of them is, for nearly all that servers say is said again for the next message.
+    Remembered, for nearly all that servers say is said again for the next message, or in the next session.
     """
-    *lines, rest = data.split(b"\n")
-    found = [_whole_reply(line) for line in lines]
-    replies = tuple(reply for reply in found if reply is not None)
-    return replies if not rest and len(replies) == len(found) else None
+    replies = []
+    at = 0
+    while found := _PLAIN_REPLY.match(data, at):
+        at = found.end()
+        lines = _text(found[0][:-2]).split("\r\n")
+        replies.append(Reply(int(found[1]), "\n".join(map(printable, lines))))
+    return tuple(replies) if at == len(data) else None
 
 
-@lru_cache(maxsize=256)
-def _whole_reply(line: bytes) -> Reply | None:
-    """The reply that a line is all of; None where it is one of several."""
-    line = line.rstrip(b"\r")
-    if not (line[:3].isdigit() and line[3:4] in (b" ", b"") and len(line) >= 3):
-        return None
-    return Reply(int(line[:3]), _text(line))
-
-
-def _text(line: bytes) -> str:
-    return printable(line.replace(b"\t", b" ").decode("utf-8", "surrogateescape"))
+def _text(data: bytes) -> str:
+    return data.replace(b"\t", b" ").decode("utf-8", "surrogateescape")
 
 
 class Trace(Protocol):
@@ -176,18 +172,13 @@ class ReplyParser:
         if not self._buffer and not self._seen and len(data) <= SHORT and self.replace is None:
             whole = _whole_replies(data)
             if whole is not None:
-                return whole, len(whole)
+                return whole, data.count(b"\n")
         elif b"\n" not in data and len(self._buffer) + len(data) <= SHORT:
             self._buffer += data  # a server that takes its time
             return (), 0
         replies: list[Reply] = []
         *lines, rest = (self._buffer + data).split(b"\n")
         for line in lines:
-            if not self._seen and len(line) <= SHORT and self.replace is None:
-                reply = _whole_reply(line)
-                if reply is not None:
-                    replies.append(reply)
-                    continue
             self._seen += max(len(line) + 1, LINE_COST)
             if self._seen > REPLY_LIMIT:
                 raise ReplyTooLong(replies)
@@ -213,7 +204,7 @@ class ReplyParser:
         is_reply = len(code) == 3 and code.isdigit() and mark in b" -"  # or nothing, which is in everything
         is_last = is_reply and mark != b"-"
         if self._text_size < TEXT_LIMIT or is_last:  # the line that decides is kept even where the text was cut
-            self._lines.append(_text(line))
+            self._lines.append(printable(_text(line)))
             self._text_size += len(line) + 1
         if not is_reply:
             self._garbage += 1

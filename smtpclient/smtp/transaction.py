@@ -91,6 +91,7 @@ class Transaction:
         self._envelope = envelope
         self._recipients = recipients
         self._content = content
+        self._changes = None if settings.changes.leaves_alone(capabilities) else settings.changes
         self._accepted: list[int] = []
         self.verdicts: dict[int, Verdict] = {}
 
@@ -140,23 +141,24 @@ class Transaction:
 
     def _envelope_commands(self) -> tuple[bytes, list[tuple[int, bytes]]]:
         """MAIL and each RCPT; an address that cannot be a command gets its verdict here."""
-        envelope, capabilities, settings = self._envelope, self._capabilities, self._settings
-        quote, dummy_auth, changes = settings.quote_envelope, settings.dummy_mail_auth, settings.changes
+        envelope, addressed, capabilities = self._envelope, self._recipients, self._capabilities
+        settings, changes = self._settings, self._changes
+        quote, dummy_auth = settings.quote_envelope, settings.dummy_mail_auth
         try:
-            announced = changes.announced(envelope, capabilities)
-            addressed = changes.addressed(self._recipients)
-            mail = command.mail_from(announced, capabilities, addressed, quote=quote, dummy_auth=dummy_auth)
+            if changes is not None:
+                envelope, addressed = changes.announced(envelope, capabilities), changes.addressed(addressed)
+            mail = command.mail_from(envelope, capabilities, addressed, quote=quote, dummy_auth=dummy_auth)
         except Unsendable as why:
             self._fail_rest(verdict.unsendable(why.status, str(why)))
             return b"", []
         except command.UnsafeArgument:
-            self._fail_rest(verdict.unsafe_address(announced.sender))
+            self._fail_rest(verdict.unsafe_address(envelope.sender))
             return b"", []
         rcpts = []
         utf8 = bool(envelope.utf8) and Utf8.REQUESTED in envelope.utf8
         for index, recipient in enumerate(addressed):
             given = self._recipients[index]
-            original = given.original or given.address
+            original = "" if given is recipient else given.original or given.address
             try:
                 line = command.rcpt_to(recipient, capabilities, quote=quote, original=original, utf8=utf8)
             except command.UnsafeArgument:
@@ -282,7 +284,11 @@ class Transaction:
                     end += self.follow()
                 # The last block and the dot in one segment: two small writes would wait for an acknowledgement.
                 await channel.content(wire + end, limit)
-                return self._ended()
+                if channel.full:
+                    return False  # the dot has not left us: what has been answered was not the dot
+                if channel.trace is not None:
+                    channel.trace.sent(".")
+                return True
             return False
         except SessionOver:
             if not channel.has_reply:
@@ -295,20 +301,14 @@ class Transaction:
     def _is_answered(self) -> bool:
         return self._channel.has_reply
 
-    def _ended(self) -> bool:
-        """Whether the dot has left us; what has been answered before that was not the dot."""
-        if self._channel.full:
-            return False
-        if self._channel.trace is not None:
-            self._channel.trace.sent(".")
-        return True
-
     def _open(self) -> IContentReader:
         try:
             reader: IContentReader = self._content.open()
         except OSError as why:
             raise UnreadableContent(str(why)) from why
-        changes = self._settings.changes.content_filter(self._envelope, self._capabilities)
+        if self._changes is None:
+            return reader
+        changes = self._changes.content_filter(self._envelope, self._capabilities)
         return reader if changes is None else ChangingReader(reader, changes)
 
     def _conclude(self, reply: Reply) -> None:

@@ -32,6 +32,7 @@ from smtpclient.mail.outcome import Outcome
 from smtpclient.mail.request import DeliveryInterrupted, DeliveryRequest, DeliveryResult
 from smtpclient.observe.maillog import MailLog
 from smtpclient.queue.record import CorruptQueueFile
+from smtpclient.smtp.prompt import prompt
 from smtpclient.workers.line import Asked, Line
 from smtpclient.workers.message import (
     Begin,
@@ -49,7 +50,7 @@ from smtpclient.workers.message import (
     Stop,
     outcomes,
 )
-from smtpclient.workers.outbox import Outbox, prompt
+from smtpclient.workers.outbox import Outbox
 from smtpclient.workers.placement import NotBegun
 from smtpclient.workers.wire import MalformedFrame, Reader
 
@@ -243,7 +244,7 @@ class Member(ProcessProtocol):
         """The process has been started."""
         transport: Any = self.transport
         pipe = getattr(transport, "pipes", {}).get(TO)
-        self._send = prompt(pipe) if pipe is not None else partial(transport.writeToChild, TO)
+        self._send = prompt(pipe).write if pipe is not None else partial(transport.writeToChild, TO)
         self._outbox.say_now(self._begin)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:

@@ -5,16 +5,14 @@ The reactor finds several sockets ready at once when there is much to do, and se
 of its turns. To encode and write what is said of each by itself would cost both ends as many system calls and wake-ups.
 
 Promises: what was said goes out in that order, after this turn of the reactor at the latest; what one frame cannot hold
-goes out in several; what the system takes at once is not kept for another turn.
+goes out in several.
 
 Does not: say anything by itself, or notice that nobody listens any more: the connection does that.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.process import ProcessWriter
 
 from smtpclient.workers.message import Message
 from smtpclient.workers.wire import encode
@@ -78,48 +76,3 @@ class Outbox:
             self._write(encode(message))
         except ValueError as why:
             self._too_long(message, why)
-
-
-def prompt(writer: Any) -> Write:
-    """
-    What sends over a pipe at once as long as the system takes it.
-
-    Twisted would have the reactor wait until there is room first, and look meanwhile whether somebody still listens:
-    four changes of what is watched, and one more event, for each write.
-
-    :param writer: the writing end of a pipe of Twisted's; anything else is written to as ever.
-    """
-    return _PromptWriter(writer).write if isinstance(writer, ProcessWriter) else writer.write
-
-
-class _PromptWriter:
-    """
-    One pipe that is written to at once.
-
-    The pipe says that it has something left, or no more, by calling its own ``startWriting`` and ``stopWriting``.
-    """
-
-    def __init__(self, writer: ProcessWriter) -> None:
-        self._writer = writer
-        self._start, self._stop = writer.startWriting, writer.stopWriting
-        self._has_more = False
-        writer.startWriting = self._begin  # type: ignore[method-assign]
-        writer.stopWriting = self._end  # type: ignore[method-assign]
-
-    def write(self, data: bytes) -> None:
-        """Send as much as the system takes now, and the rest when it takes more."""
-        writer = self._writer
-        if not self._has_more and writer.connected and not writer.disconnecting:
-            sent = writer.writeSomeData(data)
-            # An error is left to the reactor, which meets it again.
-            data = data[sent:] if isinstance(sent, int) and sent > 0 else data
-        if data:
-            writer.write(data)
-
-    def _begin(self) -> None:
-        self._has_more = True
-        self._start()
-
-    def _end(self) -> None:
-        self._has_more = False
-        self._stop()

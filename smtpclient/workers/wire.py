@@ -2,9 +2,8 @@
 Messages between the service and its workers as bytes: four bytes of length, then a JSON array of messages.
 
 Each of them is an array: the message's number in :data:`KINDS`, and its fields in order, those of a value inside in its
-place. Both ends are one program of
-one version, so there is no version in it and nothing is optional: what is not exactly as expected is an error, and the
-other end is not to be spoken to any more.
+place. Both ends are one program of one version, so there is no version in it and nothing is optional: what is not
+exactly as expected is an error, and the other end is not to be spoken to any more.
 
 Promises: what was encoded decodes to an equal value; whatever bytes come, :meth:`Reader.feed` gives messages or raises
 :exc:`MalformedFrame`, and holds no more than :data:`LONGEST` bytes and what it was fed.

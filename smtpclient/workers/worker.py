@@ -48,6 +48,7 @@ from smtpclient.observe.maillog import MailLog, MailLogFile
 from smtpclient.observe.outcomes import Outcomes
 from smtpclient.queue import intake
 from smtpclient.queue.record import CorruptQueueFile
+from smtpclient.smtp.prompt import prompt
 from smtpclient.workers.message import (
     Begin,
     Broken,
@@ -64,7 +65,7 @@ from smtpclient.workers.message import (
     Stop,
     settled,
 )
-from smtpclient.workers.outbox import Outbox, Write, prompt
+from smtpclient.workers.outbox import Outbox, Write
 from smtpclient.workers.task import Destination, Running, Task
 from smtpclient.workers.turns import Turns
 from smtpclient.workers.wire import Reader
@@ -362,7 +363,7 @@ class _Pipes(StandardIO):
         """Say something, as long as there is somebody to listen."""
         if self._writer is not None:
             if self._prompt is None:
-                self._prompt = prompt(self._writer)
+                self._prompt = prompt(self._writer).write
             self._prompt(data)
 
 

@@ -45,7 +45,7 @@ class QueueCase(SynchronousTestCase):
         """Put a message into the queue; its id."""
         queue_id = run(self.spool.create(new or message()))
         if where in ("active", "deferred"):
-            self.spool.claim(queue_id, "incoming")
+            self.spool.take(queue_id, "incoming")
         if where == "deferred":
             self.spool.defer(queue_id, NOW + 300)
         if where == "hold":

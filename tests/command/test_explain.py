@@ -119,7 +119,7 @@ class Performing(TestCase):
         held = await self.spool.create(message(b"Subject: x\n\nx\n"))
         self.spool.hold(held)
         deferred = await self.spool.create(message(b"Subject: x\n\nx\n"))
-        self.spool.claim(deferred, "incoming")
+        self.spool.take(deferred, "incoming")
         self.spool.defer(deferred, due)
         table = "inline:{{a.test=error:no}, {b.test=retry:later}}"
         code = await self.perform("--json", "u@example.org", "u@a.test", "u@b.test", transport_maps=table)

@@ -60,6 +60,14 @@ class Checks(SynchronousTestCase):
         for name, complaint in zip(("smtp", "trial"), complaints, strict=True):
             self.assertIn(f"{name}: {self.folder}/main.cf:2: smtp_sasl_type = dovecot: ", complaint)
 
+    def test_warnings(self) -> None:
+        """What the process would only warn of is told, too, and is no reason to refuse anything."""
+        code, verdicts, complaints = self.check("smtp_helo_timeout = 1m\nsmtp_helo_timeout = 2m\n", MASTER_CF, "trial")
+        main_cf = f"{self.folder}/main.cf"
+        self.assertEqual((code, verdicts), (os.EX_OK, ["trial: smtpclient-smtp has nothing to refuse"]))
+        words = f"{main_cf}:2: smtp_helo_timeout was set before, at {main_cf}:1; this line counts"
+        self.assertEqual(complaints, [f"smtpclient postfix: trial: warning: {words}"])
+
     def test_options_of_a_line(self) -> None:
         """An option in master.cf counts for its own service."""
         code, verdicts, (complaint,) = self.check("", MASTER_CF + "slow unix - - y - - smtp -o smtp_helo_timeout=soon")

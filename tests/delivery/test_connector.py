@@ -8,6 +8,7 @@ from twisted.internet import error, reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -198,3 +199,40 @@ class Sockets(TestCase):
         self.assertEqual(set(ends), {"ours", "theirs"})
         await server.close()
         await closing.close()
+
+    async def test_last_words(self) -> None:
+        """The server hears the last words and then the end, and here the end has come when they have been said."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        channel = await self.connector().connect("127.0.0.1", listener.getsockname()[1])
+        server, _ = listener.accept()
+        self.addCleanup(server.close)
+        server.settimeout(60)
+        self.assertTrue(channel._connected)
+        channel.close(b"QUIT\r\n")
+        self.assertEqual((server.recv(100), server.recv(100)), (b"QUIT\r\n", b""))
+        self.assertEqual((channel._connected, channel.is_lost), (False, False))
+
+    async def test_last_words_behind_others(self) -> None:
+        """Last words go out behind everything that waits, whatever the server takes at once."""
+        much = b"x" * (8 * 1024 * 1024)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        channel = await self.connector().connect("127.0.0.1", listener.getsockname()[1])
+        server, _ = listener.accept()
+        self.addCleanup(server.close)
+        channel.write(much)
+        channel.close(b"QUIT\r\n")
+        self.assertTrue(channel._connected)
+        server.settimeout(60)
+        heard = deferToThread(_all_from, server)
+        await channel.gone()
+        self.assertEqual(await heard, much + b"QUIT\r\n")
+
+
+def _all_from(server: socket.socket) -> bytes:
+    """Everything until the end."""
+    heard = bytearray()
+    while data := server.recv(65536):
+        heard += data
+    return bytes(heard)

@@ -279,7 +279,7 @@ class Counting(World):
         port = reactor.listenTCP(0, Factory(), interface="127.0.1.1")  # type: ignore[attr-defined]
         free = port.getHost().port
         await port.stopListening()
-        moved = tuple(dataclasses.replace(one, port=free) for one in world.found.addresses)
+        moved = tuple(one._replace(port=free) for one in world.found.addresses)
         lookup: Any = world.agent.means.lookup
         lookup.found = dataclasses.replace(world.found, addresses=moved)
 

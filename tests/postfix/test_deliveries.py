@@ -91,7 +91,7 @@ class DeliveriesTests(SynchronousTestCase):
         whom = [Recipient(address) for address in recipients]
         message = NewMessage("me@here.test", whom, b"Subject: x\n\nhello\n", attributes=attributes)
         queue_id = self.successResultOf(self.spool.create(message))
-        self.assertTrue(self.spool.claim(queue_id, "incoming"))
+        self.assertIsNotNone(self.spool.take(queue_id, "incoming"))
         return self.spool.read(queue_id)
 
     def path(self, message: QueuedMessage) -> Path:

@@ -52,7 +52,7 @@ class RunningPostfix(TestCase):
     def active(self, **fields: Any) -> QueuedMessage:
         """A message in the active queue."""
         queue_id = run(self.spool.create(message(**fields), "incoming"))
-        self.spool.claim(queue_id, "incoming")
+        self.spool.take(queue_id, "incoming")
         return self.spool.read(queue_id)
 
     def recorded(self, kind: str, queue_id: str) -> str:

@@ -96,12 +96,8 @@ class Scene:
     def put(self, queue: str = "incoming", due: float = NOW, *addresses: str) -> str:
         """Put a message into a queue; its queue id."""
         recipients = tuple(Recipient(address) for address in addresses or ("b@dest.example",))
-        queue_id = disk.run(self.spool.create(disk.message(recipients=recipients)))
-        if queue == "incoming":
-            os.utime(self.path("incoming", queue_id), (due, due))
-        else:
-            self.spool.claim(queue_id, "incoming")
-            self.spool.defer(queue_id, due)
+        queue_id = disk.run(self.spool.create(disk.message(recipients=recipients), queue))
+        os.utime(self.path(queue, queue_id), (due, due))
         return queue_id
 
     def path(self, queue: str, queue_id: str) -> str:

@@ -387,7 +387,7 @@ class RealFiles(SynchronousTestCase):
         self.spool, self.clock, self.lines = disk.spool(self.mktemp())
         new = disk.message(recipients=(Recipient("b@one.example"), Recipient("c@two.example")))
         self.queue_id = disk.run(self.spool.create(new))
-        self.assertTrue(self.spool.claim(self.queue_id, "incoming"))
+        self.assertIsNotNone(self.spool.take(self.queue_id, "incoming"))
         self.message = self.spool.read(self.queue_id)
         self.calls: list[str] = []
         services = [Service(name, self.calls) for name in ("bounce", "defer", "trace")]

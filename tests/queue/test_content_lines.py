@@ -103,6 +103,11 @@ class LinesTests(SynchronousTestCase):
         """LF inside a record ends a line, and such content comes as text."""
         self.assertEqual(self._lines(encode(record.LINE, b"a\n.\nb")), [b"a\n.\nb\n"])
 
+    def test_length_that_is_a_line_feed(self) -> None:
+        """A line of ten bytes, whose length looks like LF, keeps no other from being read as lines for the wire."""
+        records = encode(record.LINE, b"0123456789") + encode(record.LINE, b"x" * 70) * 5
+        self.assertEqual(self._lines(records), [Lines(b"0123456789\r\n" + (b"x" * 70 + b"\r\n") * 5, 127, False)])
+
     def test_interface(self) -> None:
         """The reader is one that has lines."""
         reader = self._reader(b"", 100)

@@ -242,7 +242,7 @@ class Turns(SynchronousTestCase):
         """With all that its window has learnt."""
         destination = self.mail("a", 1)
         self.start(1)
-        self.destinations.succeeded(destination)
+        self.destinations.succeeded(destination, 0)
         self.end(destination)
         self.assertEqual(len(self.destinations), 0)
 
@@ -325,7 +325,7 @@ class Turns(SynchronousTestCase):
         destination = self.mail("a", 1)
         self.start(1)
         self.destinations.failed(destination, DOWN, 300.0)
-        self.destinations.succeeded(destination)
+        self.destinations.succeeded(destination, 0)
         self.end(destination)
         self.assertEqual(len(self.destinations), 0)
 

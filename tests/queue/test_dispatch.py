@@ -135,6 +135,24 @@ class Following(SynchronousTestCase):
         self.assertEqual((len(scene.scheduler), scene.scheduler.running), (0, 0))
         self.assertEqual(list(scene.scheduler.destinations()), [])
 
+    def test_mail_of_a_destination_that_does_not_widen_now_follows(self) -> None:
+        """That is what it waits for; others of the same kind are not in its way."""
+        scene = Scene(route=lambda recipient, sender: Route("smtp", domain_of(recipient)))
+        for number in range(2):
+            scene.accept(f"X{number}", "x@other.example")
+        scene.clock.rightNow += 0.005  # a turn with no time to spare
+        scene.turn()
+        for number in range(2):
+            scene.accept(f"A{number}", "x@a.example")
+            scene.accept(f"B{number}", "x@b.example")
+        self.assertEqual(scene.agent.running, ["X0", "X1", "A0", "B0"])
+        request = next(request for request, _ in scene.agent.pending if request.envelope.queue_id == "A0")
+        self.assertTrue(request.follow(lambda envelope, recipients: True, "behind A0"))
+        self.assertEqual(scene.agent.running, ["X0", "X1", "A0", "B0", "A1"])
+        for _ in range(6):
+            scene.agent.finish(sent)
+        self.assertEqual((len(scene.scheduler), scene.scheduler.running), (0, 0))
+
     def test_it_begins_when_it_is_told_to(self) -> None:
         """Where whoever is in front says when, the place is taken at once all the same."""
         scene = self.scene()

@@ -292,6 +292,27 @@ class Pace(SynchronousTestCase):
         turn(scene.clock)
         self.assertEqual(len(scene.spool.claimed), 2)
 
+    def test_a_turn_is_longer_where_others_have_taken_long(self) -> None:
+        """As long as they, and 30 ms at most: what comes in keeps pace with what goes out."""
+        scene = Scene(self.mktemp())
+        for number in range(30):
+            scene.put("incoming", NOW, f"x@d{number}.example")
+        take = scene.spool.take
+
+        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, os.stat_result] | None:
+            scene.clock.rightNow += 0.003
+            return take(queue_id, queue, latest)
+
+        self.patch(scene.spool, "take", slow)
+        scene.poller.startService()
+        taken = []
+        for others in (0.0, 0.011, 10.0):
+            before = len(scene.spool.claimed)
+            scene.clock.rightNow += others
+            turn(scene.clock)
+            taken.append(len(scene.spool.claimed) - before)
+        self.assertEqual(taken, [2, 4, 10])
+
     def test_mail_that_is_held_back_is_taken_when_its_time_has_come(self) -> None:
         """Without another look: a slow destination has four of five places, the fifth message waits."""
         scene = Scene(self.mktemp(), windows(limit=1, active_limit=5))

@@ -98,7 +98,7 @@ class PostcatTests(Case):
     def test_done(self) -> None:
         """A recipient that we marked is one that postcat calls done."""
         queue_id = self._create(recipients=[Recipient("b@dest.test"), Recipient("c@dest.test")])
-        self.spool.claim(queue_id, "incoming")
+        self.spool.take(queue_id, "incoming")
         self.spool.mark_done(queue_id, [self.spool.read(queue_id).recipients[0].offset])
         printed = self.postfix.run("postcat", "-e", "-q", queue_id)
 
@@ -186,7 +186,7 @@ class PostsuperTests(Case):
         queue_id = self._create("deferred")
         self.postfix.run("postsuper", "-e", queue_id)
         self.assertEqual([entry.expire_now for entry in self.spool.scan("deferred")], [True])
-        self.assertTrue(self.spool.claim(queue_id, "deferred"))
+        self.assertIsNotNone(self.spool.take(queue_id, "deferred"))
         self.assertEqual(len(self.spool.read(queue_id).recipients), 1)
 
     def test_requeue(self) -> None:

@@ -65,6 +65,15 @@ class RecoveryTests(SynchronousTestCase):
         self.assertEqual(os.stat(self.directory + "/incoming/ABCDEF").st_mtime, NOW)
         self.assertEqual(lines, ["ABCDEF: requeued"])
 
+    def test_requeued_by_nobody(self) -> None:
+        """A pipe in maildrop/ that is named like a queue file stays there, and holds up nobody."""
+        os.mkfifo(f"{self.directory}/maildrop/ABCDEF", 0o700)
+        self._file("maildrop/BBCDEF")
+        made, _clock, _lines = spool(self.directory)
+        self.addCleanup(made.close)
+        self.assertEqual(1, made.take_back_requeued())
+        self.assertEqual(tree(self.directory), {"incoming/BBCDEF": 0o700, "maildrop/ABCDEF": 0o700})
+
     def test_strange_names(self) -> None:
         """What is no queue file by its name stays where it is, with a line in the log."""
         self._file("active/core.123")

@@ -36,7 +36,7 @@ class Case(SynchronousTestCase):
 
     def _active(self, **fields: Any) -> str:
         queue_id = self._create(**fields)
-        self.assertTrue(self.spool.claim(queue_id, "incoming"))
+        self.assertIsNotNone(self.spool.take(queue_id, "incoming"))
         return queue_id
 
     def _queue_of(self, queue_id: str) -> list[str]:
@@ -51,7 +51,7 @@ class LifeTests(Case):
         """Queued, found, claimed, read, in part done, deferred, claimed again, done, gone."""
         queue_id = self._create(recipients=[Recipient("b@x"), Recipient("c@x")])
         self.assertEqual(list(self.spool.scan("incoming")), [Entry(queue_id, NOW, 0o700)])
-        self.assertTrue(self.spool.claim(queue_id, "incoming"))
+        self.assertIsNotNone(self.spool.take(queue_id, "incoming"))
         read = self.spool.read(queue_id)
         reader = self.spool.content(read.envelope).open()
         self.assertEqual(run(reader.next_block()), b"Subject: test\n\nHello\n")
@@ -60,7 +60,7 @@ class LifeTests(Case):
         self.assertTrue(self.spool.defer(queue_id, NOW + 300))
         self.assertEqual(list(self.spool.scan("deferred")), [Entry(queue_id, NOW + 300, 0o700)])
         self.assertEqual(self._queue_of(queue_id), [f"deferred/{queue_id[0]}"])
-        self.assertTrue(self.spool.claim(queue_id, "deferred"))
+        self.assertIsNotNone(self.spool.take(queue_id, "deferred"))
         again = self.spool.read(queue_id)
         self.assertEqual((again.recipients, again.finished), (read.recipients[1:], 1))
         self.assertTrue(self.spool.remove(queue_id))
@@ -140,10 +140,10 @@ class LifeTests(Case):
         self.patch(self.files, "sync", sync)
         creating = Deferred.fromCoroutine(self.spool.create(message()))
         (entry,) = self.spool.scan("incoming")
-        self.assertEqual((entry.complete, self.spool.claim(entry.queue_id, "incoming")), (True, False))
+        self.assertEqual((entry.complete, self.spool.take(entry.queue_id, "incoming")), (True, None))
         waiting[0].callback(None)
         self.assertEqual(self.successResultOf(creating), entry.queue_id)
-        self.assertTrue(self.spool.claim(entry.queue_id, "incoming"))
+        self.assertIsNotNone(self.spool.take(entry.queue_id, "incoming"))
 
     def test_warned(self) -> None:
         """That the sender was warned is kept with the message."""
@@ -172,7 +172,7 @@ class LifeTests(Case):
         queue_id = self._active()
         self.spool.defer(queue_id, NOW)
         self.assertEqual(self._queue_of(queue_id), ["deferred/3/D"])
-        self.assertTrue(self.spool.claim(queue_id, "deferred"))
+        self.assertIsNotNone(self.spool.take(queue_id, "deferred"))
 
     def test_journal_path(self) -> None:
         """The journals lie where Postfix's tools look for them."""
@@ -310,7 +310,6 @@ class TroubleTests(Case):
         read = self.spool.read(queue_id)
         self.assertTrue(self.spool.remove(queue_id))
         moves = [
-            self.spool.claim(queue_id, "incoming"),
             self.spool.defer(queue_id, NOW),
             self.spool.remove(queue_id),
             self.spool.set_aside(queue_id, "active", "it is gone"),
@@ -320,7 +319,8 @@ class TroubleTests(Case):
             self.spool.expire(queue_id),
             self.spool.delete(queue_id),
         ]
-        self.assertEqual((moves, self.lines, tree(self.directory)), ([False] * 9, [], {}))
+        self.assertEqual((moves, self.lines, tree(self.directory)), ([False] * 8, [], {}))
+        self.assertIsNone(self.spool.take(queue_id, "incoming"))
         self.assertRaises(FileNotFoundError, self.spool.read, queue_id)
         self.assertRaises(FileNotFoundError, self.spool.content(read.envelope).open)
         self.assertRaises(FileNotFoundError, self.spool.mark_done, queue_id, [read.recipients[0].offset])
@@ -371,7 +371,7 @@ class OperatorTests(Case):
         def move_meanwhile(path: str) -> os.stat_result:
             looked.append(path)
             if len(looked) == 3:
-                self.spool.claim(queue_id, "deferred")
+                self.spool.take(queue_id, "deferred")
             return stat(path)
 
         self.patch(self.files, "stat", move_meanwhile)

@@ -37,7 +37,7 @@ class Retraction(SynchronousTestCase):
         """Put a message into active/."""
         new = NewMessage("author@example.org", [Recipient(address) for address in addresses], b"Subject: x\n\ny\n")
         queue_id = self.successResultOf(self.world.spool.create(new))
-        self.world.spool.claim(queue_id, "incoming")
+        self.world.spool.take(queue_id, "incoming")
         return self.world.spool.read(queue_id)
 
     def record(self, message: QueuedMessage, index: int) -> None:

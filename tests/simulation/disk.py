@@ -174,6 +174,10 @@ class SimulatedFiles(Files):
         self._operation("pread")
         return bytes(self._open[fd].inode.data[offset : offset + size])
 
+    def peek(self, path: str, size: int) -> bytes:
+        self._operation("peek")
+        return bytes(self._file(os.path.normpath(path)).data[:size])
+
     def write(self, fd: int, data: bytes) -> None:
         opened = self._open[fd]
         self.pwrite(fd, data, opened.position)

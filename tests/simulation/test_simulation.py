@@ -8,6 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpclient.delivery.settlement import Settlement
 from smtpclient.mail.outcome import Disposition, Outcome
 from smtpclient.mail.request import DeliveryRequest
+from tests.queue.disk import OPERATIONS
+from tests.simulation.disk import SimulatedFiles
 from tests.simulation.world import World, forget_the_dead
 
 
@@ -31,6 +33,10 @@ class SimulationTests(SynchronousTestCase):
         second.run()
         self.assertEqual(first.trace, second.trace)
         self.assertGreater(len(first.trace), 100)
+
+    def test_the_real_disk_is_out_of_reach(self) -> None:
+        """Every operation on files has its counterpart on the simulated disk: none is left to the real one."""
+        self.assertEqual(set(), set(OPERATIONS) - set(vars(SimulatedFiles)))
 
     def test_a_mark_before_the_record_is_found(self) -> None:
         """A settlement that marks a failed recipient as done before it has recorded it loses mail, and is caught."""

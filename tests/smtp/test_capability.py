@@ -76,6 +76,17 @@ class Ehlo(SynchronousTestCase):
         }
         self.assertEqual({line: capability.from_ehlo(reply("mx", line)).size_limit for line in limits}, limits)
 
+    def test_same_words_other_beliefs(self) -> None:
+        """What is discarded in one session is not thereby gone from the same reply in another."""
+        said = reply("mx", "PIPELINING", "DSN")
+        kept = [list(capability.from_ehlo(said, gone).keywords) for gone in (frozenset({"DSN"}), frozenset[str]())]
+        self.assertEqual(kept, [["PIPELINING"], ["PIPELINING", "DSN"]])
+
+    def test_without_login(self) -> None:
+        """A session without a login has everything but AUTH; what the server has said is left as it is."""
+        found = capability.from_ehlo(reply("mx", "AUTH PLAIN", "DSN"))
+        self.assertEqual((list(found.without_login.keywords), "AUTH" in found), (["DSN"], True))
+
     @settings(max_examples=200, deadline=None, derandomize=True)
     @given(st.lists(st.text(max_size=20), min_size=1, max_size=5))
     def test_any_reply_can_be_read(self, lines: list[str]) -> None:

@@ -471,6 +471,15 @@ class Ends(ChannelTestCase):
         self.lose()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_close_with_last_words(self) -> None:
+        """Last words are shown and sent before the polite close; a channel that has ended says none."""
+        self.channel.trace = trace = Recorder()
+        self.channel.close(b"QUIT\r\n")
+        self.channel.close(b"NOOP\r\n")
+        self.assertEqual((self.transport.value(), self.transport.disconnecting), (b"QUIT\r\n", True))
+        self.assertEqual(trace.lines, ["> QUIT"])
+        self.lose()
+
     def test_close_against_a_server_that_does_not_read(self) -> None:
         """A polite close that comes to no end becomes an abort."""
         self.channel.close()

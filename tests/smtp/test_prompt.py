@@ -1,11 +1,13 @@
-"""Writes that go out at once, over real sockets."""
+"""Writes that go out at once, over real sockets and pipes."""
 
+import os
 import socket
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.process import ProcessWriter
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
@@ -13,6 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from smtpclient.smtp.prompt import prompt
+
+ANYTHING: Any = reactor
 
 MUCH = 8 * 1024 * 1024  # bytes; more than the system takes from one side before the other reads
 
@@ -105,3 +109,61 @@ class PromptTests(TestCase):
         transport = StringTransport()
         prompt(transport).write(b"NOOP\r\n")
         self.assertEqual(transport.value(), b"NOOP\r\n")
+
+
+class Ends:
+    """What a pipe of Twisted's tells about itself."""
+
+    def __init__(self) -> None:
+        self.lost: Deferred[None] = Deferred()
+
+    def childConnectionLost(self, name: str, reason: object) -> None:
+        self.lost.callback(None)
+
+
+class PipeTests(TestCase):
+    """A prompt pipe that is read when the test does."""
+
+    def setUp(self) -> None:
+        self.read_end, write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+        self.ends = Ends()
+        self.writer = ProcessWriter(ANYTHING, self.ends, "write", write_end)
+        self.addCleanup(self.close)
+        self.write = prompt(self.writer).write
+
+    async def close(self) -> None:
+        """Close the pipe."""
+        self.writer.loseConnection()
+        await self.ends.lost
+        os.close(self.read_end)
+
+    async def test_a_little_goes_out_at_once(self) -> None:
+        """Nobody has to go round in the reactor first."""
+        self.write(b"hello")
+        self.assertEqual(b"hello", os.read(self.read_end, 100))
+
+    async def test_what_a_full_pipe_does_not_take_follows_in_order(self) -> None:
+        """Whatever is written meanwhile comes behind it; when all has gone out it is prompt again."""
+        pieces = [bytes([number]) * 50_000 for number in range(1, 6)]
+        for piece in pieces:
+            self.write(piece)
+        got = b""
+        while len(got) < 250_000:
+            await deferLater(ANYTHING, 0)
+            try:
+                got += os.read(self.read_end, 65536)
+            except BlockingIOError:
+                continue
+        self.assertEqual(b"".join(pieces), got)
+        await deferLater(ANYTHING, 0.01)
+        self.write(b"hello")
+        self.assertEqual(b"hello", os.read(self.read_end, 100))
+
+    async def test_nobody_listens(self) -> None:
+        """Writing into a pipe that nobody reads any more raises nothing, and ends it in the reactor's time."""
+        listener, self.read_end = self.read_end, os.open(os.devnull, os.O_RDONLY)
+        os.close(listener)
+        self.write(b"hello")
+        self.assertFalse(self.ends.lost.called)
+        await self.ends.lost

@@ -165,7 +165,7 @@ class WorkerTests(TestCase):
             sender, [Recipient(each) for each in recipients or ("you@there.example",)], b"Subject: x\n\nx\n"
         )
         queue_id = await self.spool.create(new)
-        self.spool.claim(queue_id, "incoming")
+        self.spool.take(queue_id, "incoming")
         return self.spool.read(queue_id)
 
     def request(
