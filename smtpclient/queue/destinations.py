@@ -127,7 +127,7 @@ class Destinations:
             elif self.busy and self.running < self._limit_of_busy:
                 destination, _ = self.busy.popitem(last=False)
                 destination.turn = None
-                if destination.running and not self.widening.allows(destination):
+                if self._line(destination) is not self.busy:
                     self.update(destination)
                     continue
             elif self.suspended and self.running < self._limit and self.spare_time.is_now:

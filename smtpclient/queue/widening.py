@@ -2,7 +2,7 @@
 When a destination may have one request more under way than it has.
 
 Another session with a server that answers as fast as we ask gains nothing: what is slow then is this process, and a new
-session costs it as much as two messages over one that stands, where moreover one message can follow the other without a
+session costs it more than another message over one that stands, where moreover one can follow the other without a
 pause. So while the process has no time left, a destination whose deliveries are *quick* goes on with what it has under
 way, and its other mail waits for that. One whose server lets us wait opens as wide as its window, whatever else is
 going on.
@@ -10,9 +10,9 @@ going on.
 How busy the process is shows in how long a turn of the reactor takes, all that is done in it included; how quick a
 destination is, in how many turns its deliveries take. Turns are only watched while there is something to decide by it.
 
-Promises: mail for one destination never waits for that for another; where the process has time to spare, a few who wait
-may begin in each turn; a delivery that takes longer than :data:`QUICK` turns, or fails, lets the others of its
-destination begin.
+Promises: a destination with nothing under way is never held; where the process has time to spare, a few who wait may
+begin in each turn; a delivery that takes longer than :data:`QUICK` turns, or fails, lets the others of its destination
+begin.
 
 Does not: know windows, or start anything (``destinations``, ``dispatch``).
 

@@ -3,7 +3,7 @@ A poller on a real queue directory, for its tests.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any
 
@@ -29,6 +29,7 @@ class WatchedSpool(Spool):
     :ivar fails: method names that raise, and what; a list of errors is one for each call.
     :ivar claimed: what was claimed so far, and from where.
     :ivar tried: the same, with what could not be claimed.
+    :ivar takes_long: called for each claim.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -36,6 +37,7 @@ class WatchedSpool(Spool):
         self.fails: dict[str, Exception] = {}
         self.tried: list[tuple[str, str]] = []
         self.claimed: list[tuple[str, str]] = []
+        self.takes_long: Callable[[], object] = lambda: None
 
     def _may_fail(self, verb: str) -> None:
         if verb in self.fails:
@@ -55,6 +57,7 @@ class WatchedSpool(Spool):
         """Fails as ``take``."""
         self.tried.append((queue, queue_id))
         self._may_fail("take")
+        self.takes_long()
         taken = super().take(queue_id, queue, latest)
         if taken is not None:
             self.claimed.append((queue, queue_id))
@@ -99,6 +102,14 @@ class Scene:
         queue_id = disk.run(self.spool.create(disk.message(recipients=recipients), queue))
         os.utime(self.path(queue, queue_id), (due, due))
         return queue_id
+
+    def slow_down(self, seconds: float) -> None:
+        """From now on each claim takes so long."""
+
+        def pass_time() -> None:
+            self.clock.rightNow += seconds
+
+        self.spool.takes_long = pass_time
 
     def path(self, queue: str, queue_id: str) -> str:
         """The path of a file."""

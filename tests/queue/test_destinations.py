@@ -32,6 +32,15 @@ def active(queue_id: str, count: int = 1) -> tuple[ActiveMessage, list[Recipient
     return ActiveMessage(read, cast(IMessageContent, None), NOW, True, False), list(read.recipients)
 
 
+def mail(destinations: Destinations, next_hop: str, count: int) -> Destination:
+    """Have so many messages wait for a destination."""
+    destination = destinations.find("smtp", next_hop)
+    for number in range(count):
+        destination.add(*active(f"{next_hop}{number}"))
+    destinations.update(destination)
+    return destination
+
+
 class Queue(SynchronousTestCase):
     """One destination."""
 
@@ -182,11 +191,7 @@ class Turns(SynchronousTestCase):
 
     def mail(self, next_hop: str, count: int) -> Destination:
         """Have mail wait for a destination."""
-        destination = self.destinations.find("smtp", next_hop)
-        for number in range(count):
-            destination.add(*active(f"{next_hop}{number}"))
-        self.destinations.update(destination)
-        return destination
+        return mail(self.destinations, next_hop, count)
 
     def start(self, count: int) -> list[str]:
         """The destinations of the next requests."""

@@ -5,7 +5,6 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpclient.config.parameters import Parameters
-from smtpclient.mail.envelope import QueuedMessage
 from smtpclient.queue import outside
 from smtpclient.queue.poller import PollerSettings
 from smtpclient.queue.spool import Entry
@@ -281,13 +280,7 @@ class Pace(SynchronousTestCase):
         scene = Scene(self.mktemp())
         for number in range(4):
             scene.put("incoming", NOW, f"x@d{number}.example")
-        take = scene.spool.take
-
-        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, os.stat_result] | None:
-            scene.clock.rightNow += 0.003
-            return take(queue_id, queue, latest)
-
-        self.patch(scene.spool, "take", slow)
+        scene.slow_down(0.003)
         scene.poller.startService()
         turn(scene.clock)
         self.assertEqual(len(scene.spool.claimed), 2)
@@ -297,13 +290,7 @@ class Pace(SynchronousTestCase):
         scene = Scene(self.mktemp())
         for number in range(30):
             scene.put("incoming", NOW, f"x@d{number}.example")
-        take = scene.spool.take
-
-        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, os.stat_result] | None:
-            scene.clock.rightNow += 0.003
-            return take(queue_id, queue, latest)
-
-        self.patch(scene.spool, "take", slow)
+        scene.slow_down(0.003)
         scene.poller.startService()
         taken = []
         for others in (0.0, 0.011, 10.0):
@@ -333,15 +320,9 @@ class Pace(SynchronousTestCase):
         self.patch(scene.spool, "glimpse", lambda queue_id, queue: None)
         for _ in range(20):
             scene.put("incoming", NOW, "x@hog.example")
-        take = scene.spool.take
-
-        def slow(queue_id: str, queue: str, latest: float) -> tuple[QueuedMessage, os.stat_result] | None:
-            scene.clock.rightNow += 0.002
-            return take(queue_id, queue, latest)
-
         scene.start()
         self.assertEqual(len(scene.spool.claimed), 20)
-        self.patch(scene.spool, "take", slow)
+        scene.slow_down(0.002)
         for _ in range(20):
             scene.put("incoming", scene.clock.seconds(), "x@hog.example")
         scene.poller.trigger(frozenset("W"))

@@ -8,7 +8,7 @@ from smtpclient.queue.destination_queue import Destination, TransportSettings
 from smtpclient.queue.destinations import Destinations
 from smtpclient.queue.widening import AT_ONCE, QUICK
 from tests.queue.scheduling import DOWN, NOW, turn
-from tests.queue.test_destinations import active
+from tests.queue.test_destinations import mail
 
 BUSY = 0.005
 """How long a turn takes in which others have had much to do, seconds."""
@@ -27,11 +27,7 @@ class Widening(SynchronousTestCase):
 
     def mail(self, next_hop: str, count: int) -> Destination:
         """Have mail wait for a destination."""
-        destination = self.destinations.find("smtp", next_hop)
-        for number in range(count):
-            destination.add(*active(f"{next_hop}{number}"))
-        self.destinations.update(destination)
-        return destination
+        return mail(self.destinations, next_hop, count)
 
     def start(self) -> list[str]:
         """The destinations of all requests that may begin now."""
